@@ -1,0 +1,67 @@
+"""Decisions: the question that policy answers, and the three answers.
+
+Layer: core/terms. Absent: how it is answered (`core/policy`).
+Law: there is no fourth answer; an error while deciding is Deny.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from carapax.core.terms.action import ArgRole, CanonicalCall
+from carapax.core.terms.ids import RuleId
+from carapax.core.terms.label import Label
+from carapax.core.terms.principal import Principal
+
+
+class Obligation(StrEnum):
+    """What the guard must also do when it allows."""
+
+    KEEP_VERSIONS = "keep_versions"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the guard derived from the call for policy to judge; policy has no string functions."""
+
+    place: str  # "workspace", "outside", "none"
+    destroys_count: int  # files a call says it deletes or overwrites
+    network: bool
+    hidden_text: bool  # an argument carries invisible or bidirectional characters
+    reversible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May this principal's agent make this call, in a context with this label?"""
+
+    principal: Principal
+    call: CanonicalCall
+    context: Label
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    rule: RuleId
+    obligations: frozenset[Obligation] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person must say yes. `typed` names the roles whose value the person must type, not merely confirm."""
+
+    rule: RuleId
+    reason: str
+    obligations: frozenset[Obligation] = frozenset()
+    typed: tuple[ArgRole, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    rule: RuleId
+    reason: str
+
+
+Decision = Allow | Ask | Deny

@@ -1,0 +1,1 @@
+"""Protocols of everything outside the core. One module per port; adapters implement, `app` connects."""

@@ -1,0 +1,116 @@
+"""Port: what surfaces may ask of the running gateway. Implemented by `app`; a fake serves the surfaces' tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from carapax.core.terms.action import Change
+from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.check import Check
+from carapax.core.terms.conversation import Inbound, Part, Session, Turn
+from carapax.core.terms.event import Event
+from carapax.core.terms.ids import ApprovalId, SessionId, TokenId, TurnId
+from carapax.core.terms.principal import Principal, Scope
+from carapax.ports.store import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What an undo did, in words a person can check."""
+
+    turn: TurnId
+    number: int
+    restored: tuple[Change, ...]
+    conflicts: tuple[str, ...]
+    lost: tuple[str, ...]
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """A new token; `value` is shown once and never stored."""
+
+    token: Token
+    value: str
+
+
+class Gateway(Protocol):
+    # turns
+    async def submit(self, principal: Principal, inbound: Inbound) -> AsyncIterator[Event]:
+        """Store the message, then stream its turn. When this returns, the message is durable.
+
+        Leaving the stream does not end the turn. Raises Malformed, TooLarge, NotFound, Refused, Conflict (the session
+        waits for an answer or is busy with too many messages), StoreUnavailable.
+        """
+        ...
+
+    async def follow(self, principal: Principal, turn: TurnId) -> AsyncIterator[Event]:
+        """The events of a turn from now on; for an ended turn, its TurnEnded alone. Raises NotFound."""
+        ...
+
+    async def cancel(self, principal: Principal, turn: TurnId) -> None:
+        """Stop a running turn; what was done stays recorded. Raises NotFound, Conflict."""
+        ...
+
+    async def find_turn(self, principal: Principal, turn: TurnId) -> Turn | None: ...
+
+    # sessions
+    async def list_sessions(self, principal: Principal, *, query: str = "", limit: int = 50) -> Sequence[Session]: ...
+
+    async def get_session(self, principal: Principal, session: SessionId) -> tuple[Session, Sequence[Turn]]: ...
+
+    async def export_session(self, principal: Principal, session: SessionId) -> AsyncIterator[Part]: ...
+
+    async def name_session(self, principal: Principal, session: SessionId, name: str) -> None: ...
+
+    async def delete_session(self, principal: Principal, session: SessionId) -> None: ...
+
+    # approvals
+    async def list_approvals(self, principal: Principal, state: ApprovalState | None) -> Sequence[Approval]: ...
+
+    async def answer(self, principal: Principal, approval: ApprovalId, approve: bool) -> Approval:
+        """Raises NotFound, Conflict (already answered or expired), Refused (no scope)."""
+        ...
+
+    # undo
+    async def undo(
+        self, principal: Principal, *, session: SessionId | None = None, turn: TurnId | None = None
+    ) -> Undone:
+        """Take back the newest turn that changed files (of a session when given). Raises NotFound when there is none."""
+        ...
+
+    # tokens
+    async def authenticate(self, value: str) -> Principal | None:
+        """The principal of a token value, or None (unknown, expired, revoked)."""
+        ...
+
+    async def create_token(
+        self, principal: Principal, name: str, scopes: frozenset[Scope], days: int
+    ) -> MintedToken: ...
+
+    async def list_tokens(self, principal: Principal) -> Sequence[Token]: ...
+
+    async def revoke_token(self, principal: Principal, token: TokenId) -> None: ...
+
+    async def redeem(self, code: str) -> MintedToken | None:
+        """Exchange the one-time sign-in code for a token; None when wrong, used or expired (10 minutes, 5 tries)."""
+        ...
+
+    # state
+    async def status(self) -> dict[str, Any]:
+        """Version, uptime_ms, model facts, policy name/serial/digest, ledger size and checkpoint, counts, today's usage and budgets."""
+        ...
+
+    async def ready(self) -> Sequence[Check]:
+        """What is not OK; empty when every part answers."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Prometheus-style name{labels} → value."""
+        ...
+
+    async def stop(self, principal: Principal) -> None:
+        """Ask the gateway to end: no new turns, running ones are stopped and shown as interrupted."""
+        ...

@@ -1,0 +1,162 @@
+"""Port: sessions, turns, parts, calls, approvals, tokens, usage. Every write is durable when it returns.
+
+Writes made at the same time share one commit. Reads cost the same however much is stored:
+each takes a limit and uses an index. Raises StoreUnavailable; then nothing of that call was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from carapax.core.terms.action import Change
+from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.conversation import Part, PartKind, Session, Turn, TurnState
+from carapax.core.terms.ids import ApprovalId, CallId, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.label import Label
+from carapax.core.terms.limit import Usage
+from carapax.core.terms.principal import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """A part before the store gave it its place."""
+
+    kind: PartKind
+    text: str
+    label: Label
+    tool: str = ""
+    call: CallId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call whose entry is written and whose receipt is not: its outcome is unknown after a crash."""
+
+    call: CallId
+    session: SessionId
+    turn: TurnId
+    tool: str
+    summary: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token as stored: never its value, only the SHA-256 of it."""
+
+    id: TokenId
+    hash: str
+    name: str
+    scopes: frozenset[Scope]
+    created_ms: int
+    expires_ms: int
+    revoked: bool
+    last_used_ms: int | None
+
+
+class Store(Protocol):
+    # sessions
+    async def open_session(self, session: SessionId, owner: PrincipalId, conversation: str, now_ms: int) -> Session:
+        """Create a session, or return the owner's existing one with this non-empty conversation key."""
+        ...
+
+    async def find_session(self, session: SessionId) -> Session | None: ...
+
+    async def list_sessions(self, owner: PrincipalId, *, query: str = "", limit: int = 50) -> Sequence[Session]:
+        """Newest first. `query` matches name or any part's text, case-insensitively and literally."""
+        ...
+
+    async def name_session(self, session: SessionId, name: str) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def delete_session(self, session: SessionId) -> None:
+        """Remove a session with its turns, parts, calls and approvals. Raises NotFound; Conflict while a turn runs."""
+        ...
+
+    # turns
+    async def accept_turn(self, turn: Turn, parts: Sequence[NewPart]) -> Turn:
+        """Store a message before anything is done with it; sets `number`. With a `key` already seen in the session, returns the first turn."""
+        ...
+
+    async def set_turn(
+        self,
+        turn: TurnId,
+        state: TurnState,
+        *,
+        parts: Sequence[NewPart] = (),
+        reply: str | None = None,
+        usage: Usage | None = None,
+        ended_ms: int | None = None,
+        day: str = "",
+    ) -> None:
+        """Move a turn and append parts, in one commit. `usage` replaces the turn's; its growth is added to the session and to `day`."""
+        ...
+
+    async def find_turn(self, turn: TurnId) -> Turn | None: ...
+
+    async def list_turns(self, session: SessionId, *, limit: int = 50) -> Sequence[Turn]:
+        """Newest first."""
+        ...
+
+    async def unfinished_turns(self) -> Sequence[Turn]:
+        """Turns in ACCEPTED, RUNNING or WAITING, oldest first."""
+        ...
+
+    async def parts(self, session: SessionId, *, limit: int, before_seq: int | None = None) -> Sequence[Part]:
+        """The newest `limit` parts (before `before_seq`), in order."""
+        ...
+
+    # calls and changes
+    async def open_call(self, call: OpenCall) -> None: ...
+
+    async def close_call(self, call: CallId, outcome: str, receipt_entry: int, changes: Sequence[Change]) -> None: ...
+
+    async def open_calls(self) -> Sequence[OpenCall]: ...
+
+    async def changes(
+        self, session: SessionId | None = None, *, turn: TurnId | None = None, limit_turns: int = 1
+    ) -> Sequence[tuple[Turn, Sequence[Change]]]:
+        """Changes of the newest turns that changed something and were not undone (of one session, or of all), newest first."""
+        ...
+
+    async def mark_undone(self, turn: TurnId) -> None: ...
+
+    # approvals
+    async def put_approval(self, approval: Approval) -> None: ...
+
+    async def answer_approval(
+        self, approval: ApprovalId, state: ApprovalState, by: PrincipalId, now_ms: int
+    ) -> Approval:
+        """Move a WAITING approval once. Raises NotFound; Conflict when it is no longer waiting."""
+        ...
+
+    async def list_approvals(
+        self, state: ApprovalState | None = ApprovalState.WAITING, *, limit: int = 50
+    ) -> Sequence[Approval]: ...
+
+    # tokens
+    async def put_token(self, token: Token) -> None: ...
+
+    async def find_token(self, hash: str) -> Token | None: ...
+
+    async def list_tokens(self) -> Sequence[Token]: ...
+
+    async def revoke_token(self, token: TokenId) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def touch_token(self, token: TokenId, now_ms: int) -> None: ...
+
+    # usage
+    async def day_usage(self, day: str) -> Usage:
+        """Usage of one day, "YYYY-MM-DD" in UTC."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """Rows by kind, for status: sessions, turns, approvals_waiting, tokens."""
+        ...
+
+    async def close(self) -> None: ...
