@@ -81,6 +81,7 @@ class ToolManifest:
     touches_workspace: bool  # versions are kept around it
     timeout_ms: int = 60_000
     output_bytes: int = 64_000
+    ends_turn: bool = False  # its result is the reply: the person speaks next
 
 
 @dataclass(frozen=True, slots=True)
