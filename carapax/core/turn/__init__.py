@@ -1,0 +1,1 @@
+"""Turns and approvals as transition tables, and the arithmetic of budgets. Pure."""
