@@ -1,0 +1,1 @@
+"""The composition root: reads settings, builds everything, supervises tasks. The only room that names adapters."""

@@ -1,0 +1,92 @@
+"""The loop: ask the model, hand its wishes on, show it what came back, until it answers.
+
+Layer: agent. Model-neutral; holds no authority: `submit` is the only thing it can do with a wish.
+Absent: budgets (the caller's `charge` raises BudgetSpent), labels and records (the caller's `submit` keeps them).
+Laws: every completion is charged before its wishes are handed on; every wish is answered exactly once in the prompt;
+the loop ends: by a reply, by a bound, or because the model repeats what was refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from carapax.core.terms.error import ProviderFailed
+from carapax.ports.provider import Completion, Message, Prompt, Provider, Speaker, Wish
+
+MAX_STEPS = 64
+"""Completions in one turn, whatever the budgets say."""
+
+MAX_REFUSALS = 4
+"""Refused or malformed wishes in a row before the loop gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a wish came to, as the model may see it."""
+
+    text: str
+    refused: bool = False
+    ends_turn: bool = False
+
+
+Submit = Callable[[Wish], Awaitable[Shown]]
+Charge = Callable[[Completion], Awaitable[None]]
+Say = Callable[[str], None]
+
+
+async def run_loop(provider: Provider, prompt: Prompt, *, submit: Submit, charge: Charge, say: Say) -> str:
+    """The reply. Raises ProviderFailed, ModelMissing and whatever `submit` and `charge` raise."""
+    refusals = 0
+    for _ in range(MAX_STEPS):
+        completion = await _complete(provider, prompt, say)
+        await charge(completion)
+        if not completion.wishes:
+            return _reply(completion)
+        messages = [Message(Speaker.ASSISTANT, completion.text, wishes=completion.wishes)]
+        for wish in completion.wishes:
+            shown = await submit(wish)
+            if shown.ends_turn and not shown.refused:
+                say(shown.text)
+                return shown.text
+            messages.append(Message(Speaker.TOOL, shown.text, answers=wish.id, tool=wish.tool))
+            refusals = refusals + 1 if shown.refused else 0
+            if refusals >= MAX_REFUSALS:
+                raise ProviderFailed(
+                    f"The model asked {refusals} times in a row for something that is refused or cannot be done: {shown.text}",
+                    next_step="Say it differently, or choose a stronger model (`carapax model`).",
+                )
+        prompt = replace(prompt, messages=(*prompt.messages, *messages))
+    raise ProviderFailed(
+        f"The model did not come to an answer in {MAX_STEPS} steps.",
+        next_step="Ask for a smaller piece of the work.",
+    )
+
+
+async def _complete(provider: Provider, prompt: Prompt, say: Say) -> Completion:
+    """One completion; asked again once when it failed in passing before a word was said."""
+    for attempt in (1, 2):
+        spoke = False
+        stream = provider.stream(prompt)
+        try:
+            async for chunk in stream:
+                if isinstance(chunk, Completion):
+                    return chunk
+                spoke = True
+                say(chunk.text)
+            raise ProviderFailed("The model ended without finishing its answer.", retriable=True)
+        except ProviderFailed as error:
+            if spoke or attempt == 2 or not error.retriable:
+                raise
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+    raise AssertionError("unreachable")
+
+
+def _reply(completion: Completion) -> str:
+    text = completion.text.strip()
+    if not text:
+        raise ProviderFailed("The model gave an empty answer.", retriable=True)
+    return f"{text}\n[cut at the model's length limit]" if completion.cut else text

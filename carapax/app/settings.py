@@ -1,0 +1,156 @@
+"""Settings: one small TOML file in Carapax's home, and where everything else lies.
+
+Layer: app. Environment: CARAPAX_HOME (default ~/.carapax), CARAPAX_WORKSPACE, CARAPAX_PORT, CARAPAX_MODEL.
+Law: an unknown key or a wrong type is an error that names the line's key, never ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from carapax.core.terms.error import SettingsInvalid
+
+DEFAULT_PORT = 18790
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Carapax's own folder. Nothing in it is ever mounted into a sandbox."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.toml"
+
+    @property
+    def policy(self) -> Path:
+        return self.root / "policy" / "home.toml"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store.sqlite"
+
+    @property
+    def versions(self) -> Path:
+        return self.root / "versions"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def models(self) -> Path:
+        return Path(os.environ.get("CARAPAX_MODELS") or self.root / "models")
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def address(self) -> Path:
+        return self.run / "gateway.json"
+
+    @property
+    def cli_token(self) -> Path:
+        return self.run / "cli.token"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "gateway.log"
+
+
+def find_home(environ: Mapping[str, str]) -> Home:
+    """Where Carapax keeps its state."""
+    return Home(Path(environ.get("CARAPAX_HOME") or Path.home() / ".carapax").absolute())
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator chose; everything has a default."""
+
+    workspace: str = ""  # "" = ~/carapax
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    tls_cert: str = ""
+    tls_key: str = ""
+    model_provider: str = ""  # "" = embedded
+    model_name: str = ""
+    model_base_url: str = ""
+    model_secret: str = ""  # a handle, never a value
+    model_idle_s: int = 600  # the embedded model's process ends after this long without a request
+
+    def workspace_path(self) -> Path:
+        """The workspace's absolute path."""
+        return Path(self.workspace).expanduser().absolute() if self.workspace else Path.home() / "carapax"
+
+
+def load_settings(home: Home, environ: Mapping[str, str]) -> Settings:
+    """The file's settings with the environment's on top. Raises SettingsInvalid."""
+    try:
+        given = tomllib.loads(home.settings.read_text("utf-8"))
+    except FileNotFoundError:
+        given = {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsInvalid(f"{home.settings} cannot be read as TOML: {error}.") from error
+    settings = _checked(given, home)
+    if environ.get("CARAPAX_WORKSPACE"):
+        settings = replace(settings, workspace=environ["CARAPAX_WORKSPACE"])
+    if environ.get("CARAPAX_PORT"):
+        settings = replace(settings, port=_port(environ["CARAPAX_PORT"]))
+    return settings
+
+
+def save_settings(home: Home, settings: Settings) -> None:
+    """Write what differs from the defaults, atomically. Raises SettingsInvalid when the disk refuses."""
+    default = Settings()
+    lines = ["# Carapax settings; docs/cli.md says what each means.\n"]
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        if value != getattr(default, field.name):
+            lines.append(f"{field.name} = {_toml(value)}\n")
+    try:
+        home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = home.settings.with_suffix(".new")
+        temporary.write_text("".join(lines), "utf-8")
+        temporary.replace(home.settings)
+    except OSError as error:
+        raise SettingsInvalid(f"{home.settings} cannot be written: {error.strerror}.") from error
+
+
+def _checked(given: Mapping[str, Any], home: Home) -> Settings:
+    kinds = {field.name: type(getattr(Settings(), field.name)) for field in fields(Settings)}
+    for name, value in given.items():
+        if name not in kinds:
+            raise SettingsInvalid(f"{home.settings}: {name!r} is not a setting; there are: {', '.join(kinds)}.")
+        if type(value) is not kinds[name]:
+            raise SettingsInvalid(f"{home.settings}: {name} must be of type {kinds[name].__name__}.")
+    settings = Settings(**given)
+    _port(str(settings.port))
+    return settings
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise SettingsInvalid(f"{text!r} is not a port (0 to 65535; 0 picks a free one).")
+    return int(text)
+
+
+def _toml(value: str | int) -> str:
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
