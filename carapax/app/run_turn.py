@@ -1,0 +1,251 @@
+"""One turn, from the stored message to its end.
+
+Layer: app. Ties the loop (userland) to the guard: writes every part with the guard's label, charges every completion,
+stops at a bound, and ends the turn in the store before it tells anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from carapax.agent.loop import Shown, run_loop
+from carapax.agent.prompt import PARTS, Window, build_prompt
+from carapax.app.clock import new_id
+from carapax.app.meter import Meter
+from carapax.core.flow.lattice import join_all
+from carapax.core.terms.action import Proposal
+from carapax.core.terms.conversation import Part, PartKind, Turn, TurnState
+from carapax.core.terms.error import BudgetSpent, CarapaxError
+from carapax.core.terms.event import Answered, Event, Notice, TextDelta, TurnEnded, Waiting
+from carapax.core.terms.ids import CallId
+from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label, Readers, Source
+from carapax.core.terms.limit import Span, Usage
+from carapax.core.terms.principal import Principal
+from carapax.core.turn.budget import find_reached
+from carapax.guard.monitor import Guard, Scope, TurnGuard
+from carapax.ports.clock import Clock
+from carapax.ports.provider import Completion, Provider, Wish
+from carapax.ports.store import NewPart, Store
+
+NOTICE_LABEL = Label(Integrity.SYSTEM, OWNER_ONLY, frozenset({Source("system", "turn")}))
+READERS = Readers(names=frozenset({OWNER}))
+
+
+class _Stop(Exception):
+    """The turn is to end now, in this state, with this sentence."""
+
+    def __init__(self, state: TurnState, text: str, code: str) -> None:
+        super().__init__(text)
+        self.state, self.text, self.code = state, text, code
+
+
+class TurnRun:
+    """Runs one turn once."""
+
+    def __init__(
+        self,
+        *,
+        turn: Turn,
+        principal: Principal,
+        store: Store,
+        guard: Guard,
+        meter: Meter,
+        clock: Clock,
+        provider: Callable[[], Provider],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.turn = turn
+        self._principal = principal
+        self._store = store
+        self._guard = guard
+        self._meter = meter
+        self._clock = clock
+        self._provider = provider
+        self._emit = emit
+        self._usage = Usage()
+        self._session_usage = Usage()
+        self._charged_ms = 0
+        self._active_since: int | None = None
+        self._active_ms = 0
+        self._work: asyncio.Task[str] | None = None
+        self._stopping: _Stop | None = None
+
+    def stop(self, state: TurnState, text: str) -> None:
+        """End the turn from outside; what it did stays recorded."""
+        if self._stopping is None:
+            self._stopping = _Stop(state, text, state.value)
+            if self._work is not None:
+                self._work.cancel()
+
+    async def run(self) -> TurnEnded:
+        """Run to the end. Raises StoreUnavailable when the end cannot be stored."""
+        self._work = asyncio.create_task(self._reply(), name=f"turn {self.turn.id}")
+        if self._stopping is not None:
+            self._work.cancel()
+        try:
+            reply = await self._work
+            return await self._end(TurnState.DONE, reply, "")
+        except _Stop as stop:
+            return await self._stop_with(stop)
+        except CarapaxError as error:
+            text = " ".join(part for part in (error.what, error.kept, error.next_step) if part)
+            return await self._stop_with(_Stop(TurnState.STOPPED, text, error.code))
+        except asyncio.CancelledError:
+            ending = self._stopping or _Stop(
+                TurnState.INTERRUPTED, "Carapax was stopped while it worked on this.", "interrupted"
+            )
+            return await self._stop_with(ending)
+
+    # the work
+
+    async def _reply(self) -> str:
+        if self.turn.state is TurnState.ACCEPTED:
+            await self._store.set_turn(self.turn.id, TurnState.RUNNING)
+        parts = await self._store.parts(self.turn.session, limit=PARTS)
+        session = await self._store.find_session(self.turn.session)
+        self._session_usage = session.usage if session is not None else Usage()
+        watch = self._guard.watch(
+            Scope(
+                principal=self._principal,
+                session=self.turn.session,
+                turn=self.turn.id,
+                owner_words=_owner_words(parts),
+                context=join_all(part.label for part in parts),
+                emit=self._observe,
+            )
+        )
+        provider = self._provider()
+        window = Window(chars=min(Window().chars, provider.facts().context_tokens * 2))
+        prompt = build_prompt(parts, self._guard.manifests(), window)
+        await self._check_budgets()
+        async with asyncio.timeout(None) as bound:
+            self._bound = bound
+            self._resume_clock()
+            try:
+                reply = await run_loop(
+                    provider,
+                    prompt,
+                    submit=lambda wish: self._submit(watch, wish),
+                    charge=self._charge,
+                    say=lambda text: self._emit(TextDelta(text)),
+                )
+            except TimeoutError as error:
+                raise _time_spent(self._wall_budget_ms()) from error
+        await watch.release(reply, READERS)
+        self._reply_label = watch.context
+        return reply
+
+    async def _submit(self, watch: TurnGuard, wish: Wish) -> Shown:
+        call = CallId(new_id(self._clock.now_ms()))
+        self._count(Usage(tool_calls=1))
+        proposal = Proposal(call, self.turn.session, self.turn.id, wish.tool, wish.arguments_json)
+        wished_in = watch.context
+        step = await watch.submit(proposal)
+        await self._store.set_turn(
+            self.turn.id,
+            TurnState.RUNNING,
+            parts=(
+                NewPart(PartKind.CALL, wish.arguments_json, wished_in, step.tool, call),
+                NewPart(PartKind.RESULT, step.text.value, step.text.label, step.tool, call),
+            ),
+        )
+        await self._check_budgets()
+        return Shown(step.text.value, refused=step.outcome == "refused", ends_turn=step.ends_turn)
+
+    async def _charge(self, completion: Completion) -> None:
+        tokens = completion.prompt_tokens + completion.output_tokens
+        self._count(Usage(tokens=tokens, usd_micro=completion.usd_micro or 0))
+        if completion.wishes:
+            await self._check_budgets()
+
+    # budgets
+
+    def _count(self, usage: Usage) -> None:
+        self._usage = self._usage.plus(usage)
+        self._meter.add(usage)
+
+    async def _check_budgets(self) -> None:
+        used = {
+            Span.TURN: replace(self._usage, wall_ms=self._elapsed_ms()),
+            Span.SESSION: self._session_usage.plus(self._usage),
+            Span.DAY: await self._meter.today(),
+        }
+        reached = find_reached(self._guard.policy().budgets, used)
+        if reached is not None:
+            raise BudgetSpent(
+                reached.sentence(),
+                next_step=f"Raise it with `carapax budget {reached.span.value} {reached.kind} NUMBER`, or continue "
+                + (
+                    "tomorrow."
+                    if reached.span is Span.DAY
+                    else "in a new session."
+                    if reached.span is Span.SESSION
+                    else "with a new message."
+                ),
+            )
+
+    def _wall_budget_ms(self) -> int:
+        return self._guard.policy().budgets.turn.wall_ms or 3_600_000
+
+    def _observe(self, event: Event) -> None:
+        """Waiting for a person costs no time of the budget."""
+        if isinstance(event, Waiting):
+            self._pause_clock()
+        elif isinstance(event, Answered):
+            self._resume_clock()
+        self._emit(event)
+
+    def _elapsed_ms(self) -> int:
+        running = 0 if self._active_since is None else self._clock.monotonic_ms() - self._active_since
+        return self._active_ms + running
+
+    def _pause_clock(self) -> None:
+        self._active_ms = self._elapsed_ms()
+        self._active_since = None
+        self._bound.reschedule(None)
+
+    def _resume_clock(self) -> None:
+        self._active_since = self._clock.monotonic_ms()
+        left_s = max(0, self._wall_budget_ms() - self._active_ms) / 1000
+        self._bound.reschedule(asyncio.get_running_loop().time() + left_s)
+
+    # the end
+
+    async def _stop_with(self, stop: _Stop) -> TurnEnded:
+        self._emit(Notice(stop.code, stop.text, ""))
+        return await self._end(stop.state, stop.text, stop.code)
+
+    async def _end(self, state: TurnState, reply: str, code: str) -> TurnEnded:
+        self._usage = replace(self._usage, wall_ms=self._elapsed_ms())
+        part = (
+            NewPart(PartKind.REPLY, reply, self._reply_label)
+            if state is TurnState.DONE
+            else NewPart(PartKind.NOTICE, reply, NOTICE_LABEL)
+        )
+        await asyncio.shield(
+            self._store.set_turn(
+                self.turn.id,
+                state,
+                parts=(part,),
+                reply=reply,
+                usage=self._usage,
+                ended_ms=self._clock.now_ms(),
+                day=self._meter.day(),
+            )
+        )
+        return TurnEnded(self.turn.session, self.turn.id, state, reply, self._usage, code)
+
+
+def _owner_words(parts: Sequence[Part]) -> str:
+    return "\n".join(
+        part.text for part in parts if part.kind is PartKind.USER and part.label.integrity is Integrity.USER
+    )
+
+
+def _time_spent(bound_ms: int) -> BudgetSpent:
+    return BudgetSpent(
+        f"The turn's budget of time is used up ({bound_ms // 1000:,} s).",
+        next_step="Raise it with `carapax budget turn wall_ms NUMBER`, or ask for a smaller piece.",
+    )
