@@ -1,0 +1,152 @@
+"""Composition: settings become a running gateway. The one place where every part meets.
+
+Layer: app. Order: home and keys → policy → ledger → store → walls, tools, guard → recovery. Anything that fails on the
+way ends the start with an exact error; nothing is served half.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import carapax
+from carapax.adapters.ledger.file_ledger import FileLedger
+from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
+from carapax.adapters.store.sql_store import SqlStore
+from carapax.adapters.tools.files.adapter import FileTools
+from carapax.adapters.tools.shell.adapter import ShellTools
+from carapax.adapters.tools.talk.adapter import TalkTools
+from carapax.adapters.vault.keys import load_or_create_seed
+from carapax.adapters.workspace.adapter import KeptWorkspace
+from carapax.app.access import Access
+from carapax.app.clock import SystemClock, spoken_code
+from carapax.app.desk import Desk
+from carapax.app.gateway import CarapaxGateway, Parts
+from carapax.app.meter import Meter
+from carapax.app.model_source import ModelSource
+from carapax.app.policy_file import PolicyFile
+from carapax.app.recover import recover
+from carapax.app.settings import Home, Settings
+from carapax.app.turns import Turns
+from carapax.app.walls import ProvenSandbox
+from carapax.core.terms.conversation import Turn
+from carapax.core.terms.error import CarapaxError, SettingsInvalid
+from carapax.core.terms.ids import ApprovalId
+from carapax.core.terms.label import OWNER
+from carapax.core.terms.principal import Principal, Role, Scope
+from carapax.guard.monitor import Guard
+from carapax.ports.clock import Clock
+from carapax.ports.provider import Provider
+
+ORIGIN = "carapax.local/ledger"
+STOP_GRACE_S = 3.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A composed gateway."""
+
+    gateway: CarapaxGateway
+    access: Access
+    walls: ProvenSandbox
+    model: ModelSource | None
+    turns: Turns
+    interrupted: int
+    _ledger: FileLedger
+    _store: SqlStore
+    _workspace: KeptWorkspace
+
+    async def close(self) -> None:
+        """Stop turns as interrupted, then release everything, last the ledger."""
+        await self.turns.close(STOP_GRACE_S)
+        await self.access.close()
+        if self.model is not None:
+            await self.model.close()
+        await self._ledger.append("gateway.stopped", {"version": carapax.__version__})
+        await self._workspace.close()
+        await self._store.close()
+        await self._ledger.close()
+
+
+def prepare_home(home: Home) -> None:
+    """Make Carapax's own folder, closed to others. Raises SettingsInvalid."""
+    try:
+        for folder in (home.root, home.run, home.keys):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+    except OSError as error:
+        raise SettingsInvalid(
+            f"{home.root} cannot be used: {error.strerror}.", next_step="Set CARAPAX_HOME to a folder of your own."
+        ) from error
+
+
+def open_policy(home: Home, clock: Clock) -> PolicyFile:
+    """The policy file with this machine's key; written from the template when there is none yet."""
+    policy = PolicyFile(home.policy, load_or_create_seed(home.keys / "policy.seed"), clock)
+    if not home.policy.exists() and not policy.serial_path.exists():
+        policy.write_home()
+    return policy
+
+
+async def compose(
+    home: Home,
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    ask_stop: Callable[[], None],
+    clock: Clock | None = None,
+    provider: Callable[[], Provider] | None = None,
+) -> Running:
+    """Build a gateway and recover what an earlier one left. Raises leaves of CarapaxError."""
+    clock = clock or SystemClock()
+    prepare_home(home)
+    policy = open_policy(home, clock)
+    ledger = FileLedger.open(home.ledger, load_or_create_seed(home.keys / "ledger.seed"), ORIGIN, clock)
+    workspace_path = settings.workspace_path()
+    workspace_path.mkdir(parents=True, exist_ok=True)
+    store = SqlStore.open(str(home.store), clock)
+    key = secrets.token_bytes(32)
+    walls = ProvenSandbox(BwrapSandbox(workspace_path, key, clock, forbidden=(home.root,)))
+    workspace = KeptWorkspace(workspace_path, home.versions)
+    desk = Desk(store, clock)
+    guard = Guard(
+        policy=policy.current,
+        ledger=ledger,
+        store=store,
+        approver=desk,
+        workspace=workspace,
+        tools=(FileTools(walls), ShellTools(walls), TalkTools(store, clock)),
+        clock=clock,
+        key=key,
+        new_approval=lambda: ApprovalId(spoken_code(4)),
+    )
+    meter = Meter(store, clock)
+    model = ModelSource(home, environ) if provider is None else None
+    give = provider or (model.current if model is not None else None)
+    assert give is not None
+    turns = Turns(store=store, ledger=ledger, guard=guard, desk=desk, meter=meter, clock=clock, provider=give)
+    access = Access(store, ledger, clock)
+    parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop)
+    await ledger.append("gateway.started", _started_body(policy))
+    interrupted = await recover(store, ledger, workspace, clock, lambda turn: turns.resume(turn, _owner(turn)))
+    return Running(CarapaxGateway(parts), access, walls, model, turns, interrupted, ledger, store, workspace)
+
+
+def _owner(turn: Turn) -> Principal:
+    """Whoever sent a resumed message keeps only what a message needs."""
+    return Principal(OWNER, Role.OWNER, frozenset({Scope.CHAT}), f"resumed:{turn.channel}")
+
+
+def _started_body(policy: PolicyFile) -> dict[str, str]:
+    try:
+        digest = str(policy.current().digest)
+    except CarapaxError as error:
+        digest = f"invalid: {error.what}"
+    return {"version": carapax.__version__, "policy": digest}
+
+
+async def abandon(running: Running) -> None:
+    """Close after a failed start, whatever fails on the way."""
+    await asyncio.gather(running.close(), return_exceptions=True)

@@ -1,0 +1,260 @@
+"""What the command line needs from this machine: implements surfaces.cli.local.Local.
+
+Layer: app. Every import beyond the standard library and terms is inside the method that needs it, because the command
+line must start in 150 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from carapax.app.settings import Home, find_home, load_settings, save_settings
+from carapax.core.terms.error import Malformed, NotFound
+from carapax.surfaces.cli.local import ModelChoice, Saved, Served, ServeOptions, Started
+
+if TYPE_CHECKING:
+    from carapax.app.compose import Running
+    from carapax.app.policy_file import PolicyFile
+    from carapax.core.terms.check import Check
+    from carapax.core.terms.limit import Budget, Budgets, Span
+    from carapax.surfaces.cli.banner import Banner
+
+
+class Machine:
+    """Implements Local for one environment."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._home: Home = find_home(environ)
+
+    def home(self) -> Path:
+        return self._home.root
+
+    # the gateway
+
+    def start_gateway(self) -> Started:
+        self._home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = self._home.root / "start.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "carapax.app.entry", "serve"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=dict(self._environ),
+            )
+
+        def ended() -> str:
+            if process.poll() is None:
+                return ""
+            lines = log.read_text("utf-8", "replace").strip().splitlines()
+            return lines[-1] if lines else f"it ended with code {process.returncode}"
+
+        return Started(process.pid, ended)
+
+    def serve(self, options: ServeOptions, banner: Banner, on_ready: Callable[[Served], None]) -> int:
+        import carapax
+        from carapax.app.serve import serve
+
+        settings = load_settings(self._home, self._environ)
+        default = ServeOptions()
+        if options.host != default.host:
+            settings = replace(settings, host=options.host)
+        if options.port != default.port:
+            settings = replace(settings, port=options.port)
+        if options.certificate and options.key:
+            settings = replace(settings, tls_cert=str(options.certificate), tls_key=str(options.key))
+        banner.begin(carapax.__version__, first=not self._home.store.exists())
+
+        def on_composed(running: Running) -> None:
+            _introduce(running, self.policy_file(), banner)
+
+        def on_walls(checks: list[Check], seconds: float) -> None:
+            from carapax.app.doctor import summarise
+
+            banner.checks("walls", summarise(checks), f"in {seconds:.1f} s")
+
+        return serve(
+            self._home,
+            settings,
+            self._environ,
+            on_composed=on_composed,
+            on_ready=on_ready,
+            on_walls=on_walls,
+        )
+
+    def doctor(self) -> Sequence[Check]:
+        from carapax.app.doctor import examine
+
+        return examine(self._home, self._environ)
+
+    # the ledger
+
+    def ledger_show(self, first: int | None, limit: int, newest: bool) -> Sequence[Mapping[str, Any]]:
+        from carapax.adapters.ledger.reader import read_entries
+        from carapax.core.terms.plain import plain
+
+        return [plain(entry) for entry in read_entries(self._ledger(), first or 0, limit, newest)]
+
+    def ledger_verify(self, kept_checkpoint: str | None) -> Mapping[str, Any]:
+        from carapax.adapters.ledger.reader import verify_ledger
+
+        verified = verify_ledger(self._ledger(), ledger_public_key(self._home), kept_checkpoint)
+        return {
+            "entries": verified.size,
+            "root": verified.root.hex(),
+            "duration_ms": int(verified.seconds * 1000),
+            "notes": list(verified.notes),
+        }
+
+    def ledger_prove(self, index: int) -> Mapping[str, Any]:
+        from carapax.adapters.ledger.reader import prove_entry, verify_proof
+        from carapax.core.terms.plain import plain
+
+        text = prove_entry(self._ledger(), index)
+        proven = verify_proof(text, ledger_public_key(self._home))
+        return {"proof": text, "entry": plain(proven.entry), "verified": True}
+
+    def ledger_export(self) -> Iterator[bytes]:
+        from carapax.adapters.ledger.reader import export_ledger
+
+        return export_ledger(self._ledger())
+
+    def _ledger(self) -> Path:
+        if not self._home.ledger.is_dir():
+            raise NotFound("There is no ledger yet.", next_step="It is made at the first start: `carapax chat`.")
+        return self._home.ledger
+
+    # the policy
+
+    def policy_file(self) -> PolicyFile:
+        """The signed policy of this home."""
+        from carapax.adapters.vault.keys import load_or_create_seed
+        from carapax.app.clock import SystemClock
+        from carapax.app.policy_file import PolicyFile
+
+        return PolicyFile(self._home.policy, load_or_create_seed(self._home.keys / "policy.seed"), SystemClock())
+
+    def policy_check(self) -> Sequence[Check]:
+        from carapax.core.terms.check import Check, Standing
+        from carapax.core.terms.error import PolicyInvalid
+
+        try:
+            policy = self.policy_file().current()
+        except PolicyInvalid as error:
+            return [Check("policy", Standing.FAILED, error.what, error.next_step)]
+        found = f"{policy.name}, serial {policy.serial}, signed, until {policy.expires}, {policy.digest[:12]}"
+        rules = [Check(rule.id, Standing.OK, rule.reason) for rule in policy.rules.values()]
+        return [Check("policy", Standing.OK, found), *rules]
+
+    def policy_explain(self, tool: str, arguments_json: str) -> Mapping[str, Any]:
+        from carapax.app.explain import explain
+
+        return explain(self.policy_file().current(), tool, arguments_json)
+
+    def policy_reset(self) -> str:
+        policy = self.policy_file()
+        if policy.path.exists():
+            policy.path.replace(policy.path.with_suffix(".toml.old"))
+        policy.write_home()
+        return str(policy.path)
+
+    def policy_sign(self) -> str:
+        """Sign the policy file as it stands, after a person edited it."""
+        policy = self.policy_file()
+        policy.sign()
+        return str(policy.path)
+
+    # settings
+
+    def model_choices(self) -> Sequence[ModelChoice]:
+        from carapax.adapters.providers.catalogue import COMPATIBLE, EMBEDDED, SERVICES, choose_model
+        from carapax.app.model_source import model_settings, open_vault
+
+        settings = load_settings(self._home, self._environ)
+        chosen = bool(settings.model_provider) or "CARAPAX_MODEL" in self._environ
+        current = choose_model(model_settings(settings), self._environ)
+        vault = open_vault(self._home, self._environ)
+        first = ModelChoice(
+            EMBEDDED, "Qwen2.5-Coder 1.5B, on this machine", "", current=chosen and current.provider == EMBEDDED
+        )
+        return [first] + [
+            ModelChoice(
+                service.id,
+                service.label,
+                current.model if current.provider == service.id else service.model,
+                current=current.provider == service.id,
+                needs_url=service.id == COMPATIBLE,
+                needs_key=service.needs_key,
+                key_known=vault.find_secret(service.secret) is not None,
+            )
+            for service in SERVICES.values()
+        ]
+
+    def set_model(self, name: str, *, model: str, url: str, key: str | None) -> Saved:
+        from carapax.adapters.providers.catalogue import SERVICES, choose_model
+        from carapax.app.model_source import model_settings, open_vault, with_model
+
+        settings = with_model(load_settings(self._home, self._environ), name, model, url)
+        choice = choose_model(model_settings(settings), {})
+        if key:
+            open_vault(self._home, {}).put_secret(choice.secret or SERVICES[name].secret, key)
+        save_settings(self._home, settings)
+        return Saved(live=True)
+
+    def budgets(self) -> Budgets:
+        return self.policy_file().current().budgets
+
+    def set_budget(self, span: Span, budget: Budget) -> Saved:
+        from dataclasses import fields
+
+        given = {f.name: getattr(budget, f.name) for f in fields(budget) if getattr(budget, f.name) is not None}
+        if not given:
+            raise Malformed("No budget was given.")
+        policy = self.policy_file()
+        policy.current()
+        for kind, value in given.items():
+            policy.set_budget(span.value, kind, value)
+        return Saved(live=True)
+
+
+def ledger_public_key(home: Home) -> bytes:
+    """The key that checkpoints are verified with. Raises NotFound when there is none yet."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from carapax.adapters.vault.keys import load_or_create_seed
+
+    if not (home.keys / "ledger.seed").exists():
+        raise NotFound("There is no ledger key.", next_step="It is made at the first start: `carapax chat`.")
+    return (
+        Ed25519PrivateKey.from_private_bytes(load_or_create_seed(home.keys / "ledger.seed"))
+        .public_key()
+        .public_bytes_raw()
+    )
+
+
+def _introduce(running: Running, policy: PolicyFile, banner: Banner) -> None:
+    from carapax.core.terms.error import CarapaxError
+
+    try:
+        facts = running.model.current().facts() if running.model else None
+        where = "on this machine" if facts and not facts.remote_host else f"at {facts.remote_host}" if facts else ""
+        banner.fact("model", f"{facts.name} {facts.model}, {where}" if facts else "")
+        present = policy.current()
+        banner.fact("policy", f"{present.name}, serial {present.serial}, signed with this machine's key")
+    except CarapaxError as error:
+        banner.fact("attention", f"{error.what} {error.next_step}")
+    if running.interrupted:
+        banner.fact("attention", f"{running.interrupted} interrupted, see `carapax sessions`")
+
+
+def environment() -> dict[str, str]:
+    """The process's environment."""
+    return dict(os.environ)
