@@ -1,0 +1,42 @@
+"""The home policy as one reviewable matrix: a change of policy is a change of this table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carapax.core.policy.decide import decide
+from carapax.core.terms.action import Effect
+from carapax.core.terms.principal import Role
+from carapax.guard.record import answer_word
+from tests.unit.core.questions import home, question
+
+TABLE = Path(__file__).with_name("policy_matrix.txt")
+
+COLUMNS: dict[str, dict[str, object]] = {
+    "inside": {},
+    "none": {"place": "none"},
+    "outside": {"place": "outside"},
+    "network": {"network": True},
+    "hidden": {"hidden": True},
+    "for ever": {"reversible": False},
+    "6 files": {"destroys": 6},
+    "guest": {"role": Role.GUEST},
+    "auditor": {"role": Role.AUDITOR},
+}
+
+
+def render() -> str:
+    policy = home()
+    lines = ["effect".ljust(13) + "".join(name.ljust(10) for name in COLUMNS)]
+    for effect in Effect:
+        answers = [answer_word(decide(policy, question(effect, **how))) for how in COLUMNS.values()]  # type: ignore[arg-type]
+        lines.append(effect.value.ljust(13) + "".join(answer.ljust(10) for answer in answers))
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def test_the_home_policy_is_what_was_reviewed() -> None:
+    assert render() == TABLE.read_text("utf-8")
+
+
+if __name__ == "__main__":
+    TABLE.write_text(render(), "utf-8")
