@@ -1,0 +1,1 @@
+"""One package per outside thing, one family per port. Families are strangers; only `app` names them."""

@@ -1,0 +1,1 @@
+"""Programs of their own on the same core; none in this release."""
