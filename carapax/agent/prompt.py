@@ -15,8 +15,8 @@ from carapax.core.terms.conversation import Part, PartKind
 from carapax.core.terms.ids import TurnId
 from carapax.ports.provider import Message, Prompt, Speaker, Wish
 
-PARTS = 160
-"""Parts of history that are read for a prompt; older ones are only counted."""
+PARTS = 48
+"""Parts of history that are read for a prompt; older ones are only counted, so that a long session costs no more."""
 
 RESULT_CHARS = 4_000
 """An old result is cut here in a prompt; the newest turn's results stand whole."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
+from heapq import nsmallest
 
-from carapax.core.terms.label import PUBLIC, Integrity, Label, Readers
+from carapax.core.terms.label import PUBLIC, Integrity, Label, Readers, Source
 
 MAX_SOURCES = 64
 """Sources kept on one label; over it the smallest are kept, so equal sets give equal labels."""
@@ -30,15 +31,24 @@ def join_readers(left: Readers, right: Readers) -> Readers:
 
 def join(left: Label, right: Label) -> Label:
     """The label of a value made from both: least integrity, fewest readers, all sources (at most 64)."""
-    sources = left.sources | right.sources
-    if len(sources) > MAX_SOURCES:
-        sources = frozenset(sorted(sources)[:MAX_SOURCES])
-    return Label(min(left.integrity, right.integrity), join_readers(left.readers, right.readers), sources)
+    return join_all((left, right))
 
 
 def join_all(labels: Iterable[Label]) -> Label:
     """The join of every label; `NOTHING` for none."""
-    return reduce(join, labels, NOTHING)
+    known = tuple(labels)
+    return Label(
+        min((label.integrity for label in known), default=NOTHING.integrity),
+        reduce(join_readers, (label.readers for label in known), NOTHING.readers),
+        _bounded(frozenset().union(*(label.sources for label in known))),
+    )
+
+
+def _bounded(sources: frozenset[Source]) -> frozenset[Source]:
+    # The smallest of a union are among the smallest of its parts, so the order of joining does not matter.
+    if len(sources) <= MAX_SOURCES:
+        return sources
+    return frozenset(nsmallest(MAX_SOURCES, sources, key=lambda s: (s.kind, s.ref, s.field, s.digest)))
 
 
 def may_flow(label: Label, readers: Readers) -> bool:
