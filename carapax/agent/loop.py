@@ -64,25 +64,18 @@ async def run_loop(provider: Provider, prompt: Prompt, *, submit: Submit, charge
 
 
 async def _complete(provider: Provider, prompt: Prompt, say: Say) -> Completion:
-    """One completion; asked again once when it failed in passing before a word was said."""
-    for attempt in (1, 2):
-        spoke = False
-        stream = provider.stream(prompt)
-        try:
-            async for chunk in stream:
-                if isinstance(chunk, Completion):
-                    return chunk
-                spoke = True
-                say(chunk.text)
-            raise ProviderFailed("The model ended without finishing its answer.", retriable=True)
-        except ProviderFailed as error:
-            if spoke or attempt == 2 or not error.retriable:
-                raise
-        finally:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
-    raise AssertionError("unreachable")
+    """One completion. Asking again after a passing failure is the provider's own business."""
+    stream = provider.stream(prompt)
+    try:
+        async for chunk in stream:
+            if isinstance(chunk, Completion):
+                return chunk
+            say(chunk.text)
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+    raise ProviderFailed("The model ended without finishing its answer.", retriable=True)
 
 
 def _reply(completion: Completion) -> str:

@@ -120,7 +120,7 @@ async def compose(
         tools=(FileTools(walls), ShellTools(walls), TalkTools(store, clock)),
         clock=clock,
         key=key,
-        new_approval=lambda: ApprovalId(spoken_code(4)),
+        new_approval=lambda: ApprovalId(spoken_code(5)),
     )
     meter = Meter(store, clock)
     model = ModelSource(home, environ) if provider is None else None

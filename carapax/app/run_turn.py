@@ -172,7 +172,7 @@ class TurnRun:
             Span.SESSION: self._session_usage.plus(self._usage),
             Span.DAY: await self._meter.today(),
         }
-        reached = find_reached(self._guard.policy().budgets, used)
+        reached = find_reached(self._guard.budgets(), used)
         if reached is not None:
             raise BudgetSpent(
                 reached.sentence(),
@@ -187,7 +187,7 @@ class TurnRun:
             )
 
     def _wall_budget_ms(self) -> int:
-        return self._guard.policy().budgets.turn.wall_ms or 3_600_000
+        return self._guard.budgets().turn.wall_ms or 3_600_000
 
     def _observe(self, event: Event) -> None:
         """Waiting for a person costs no time of the budget."""

@@ -23,7 +23,9 @@ from carapax.core.terms.error import Malformed, PolicyInvalid, Refused
 from carapax.core.terms.event import Answered, Event, StepJudged, Waiting
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, EntryIndex, RuleId, SessionId, ToolName, TurnId
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Labeled, Readers, Source
+from carapax.core.terms.limit import Budgets
 from carapax.core.terms.principal import Principal
+from carapax.core.turn.budget import TALK_ONLY
 from carapax.guard.canonical import canonical_call
 from carapax.guard.card import make_card, summary
 from carapax.guard.facts import derive_facts
@@ -114,6 +116,13 @@ class Guard:
         except PolicyInvalid:
             return Digest("")
 
+    def budgets(self) -> Budgets:
+        """The policy's budgets; the narrow ones of mere talk when there is no valid policy."""
+        try:
+            return self.policy().budgets
+        except PolicyInvalid:
+            return TALK_ONLY
+
     def judge(self, question: Question) -> Decision:
         """The policy's answer; without a valid policy, Deny."""
         try:
@@ -186,7 +195,7 @@ class TurnGuard:
         self._judged(call, ask, title, entry)
         wait_ms = guard.policy().approval_ms
         card = make_card(guard.new_approval(), call, ask, title, self._context, guard.clock.now_ms(), wait_ms)
-        await guard.store.put_approval(card)
+        await guard.store.put_approval(card)  # a code used before is a Conflict: the turn stops, nothing was done
         self._scope.emit(Waiting(card))
         answered = await guard.approver.ask(card)
         await guard.ledger.append(

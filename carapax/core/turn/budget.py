@@ -10,6 +10,13 @@ from dataclasses import dataclass
 
 from carapax.core.terms.limit import Budget, Budgets, Span, Usage
 
+TALK_ONLY = Budgets(
+    turn=Budget(tokens=50_000, usd_micro=200_000, tool_calls=10, wall_ms=300_000),
+    session=Budget(tokens=500_000, usd_micro=1_000_000),
+    day=Budget(tokens=1_000_000, usd_micro=2_000_000),
+)
+"""Bounds of talk while no valid policy is in force; nothing can be done then, but talk costs too."""
+
 _NAMES = {"tokens": "tokens", "usd_micro": "money", "tool_calls": "tool calls", "wall_ms": "time"}
 
 

@@ -94,24 +94,12 @@ def test_a_budget_stops_before_the_wish_is_handed_on() -> None:
     assert desk.submitted == []
 
 
-def test_a_passing_failure_is_asked_again_once_when_nothing_was_said() -> None:
-    failing = ProviderFailed("busy", retriable=True)
-    assert Desk().run(ScriptedProvider(failing, says("there"))) == "there"
-    with pytest.raises(ProviderFailed):
-        Desk().run(ScriptedProvider(failing, failing, says("never")))
-
-
-def test_a_failure_after_words_were_said_is_not_asked_again() -> None:
+def test_a_failure_ends_the_turn_and_keeps_what_was_said() -> None:
     desk = Desk()
+    provider = ScriptedProvider([TextChunk("half"), ProviderFailed("cut", retriable=True)], says("never"))
     with pytest.raises(ProviderFailed):
-        desk.run(ScriptedProvider([TextChunk("half"), ProviderFailed("cut", retriable=True)], says("whole")))
+        desk.run(provider)
     assert desk.said == ["half"]
-
-
-def test_a_lasting_failure_is_not_asked_again() -> None:
-    provider = ScriptedProvider(ProviderFailed("no such model"), says("never"))
-    with pytest.raises(ProviderFailed):
-        Desk().run(provider)
     assert len(provider.prompts) == 1
 
 

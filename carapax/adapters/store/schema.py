@@ -1,0 +1,182 @@
+"""The tables: one description for SQLite now and PostgreSQL later.
+
+Layer: adapters/store. Owns names, types and indexes; `migrations/` brings an older file to this state,
+and a test holds the two equal. Portable types only: BIGINT times in ms, TEXT for JSON (canonical bytes).
+`row` is the order in which things were stored: unlike a clock it never goes back.
+Law: every read of the port is served by one of these indexes; nothing is counted over history.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    true,
+)
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
+
+
+def _row() -> Column[int]:
+    return Column("row", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _usage() -> list[Column[int]]:
+    return [_number("tokens"), _number("usd_micro"), _number("tool_calls"), _number("wall_ms")]
+
+
+def _session() -> Column[str]:
+    return Column("session", Text, ForeignKey("sessions.id"), nullable=False)
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _row(),
+    _text("id"),
+    _text("name"),
+    _text("name_folded"),
+    _text("owner"),
+    Column("conversation", Text),
+    _number("created_ms"),
+    _number("updated_ms"),
+    _number("turns"),
+    _number("parts"),
+    *_usage(),
+    UniqueConstraint("id"),
+    UniqueConstraint("owner", "conversation"),
+    Index(None, "owner", "updated_ms", "row"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    _row(),
+    _text("id"),
+    _session(),
+    _number("number"),
+    _text("state"),
+    _text("principal"),
+    _text("channel"),
+    _text("text"),
+    _text("reply"),
+    _number("started_ms"),
+    Column("ended_ms", BigInteger),
+    *_usage(),
+    Column("key", Text),
+    Column("undoable", Boolean, nullable=False),
+    UniqueConstraint("id"),
+    UniqueConstraint("session", "number"),
+    UniqueConstraint("session", "key"),
+    Index(None, "state", "row"),
+)
+Index("ix_turns_undoable", turns.c.row, sqlite_where=turns.c.undoable == true(), postgresql_where=turns.c.undoable)
+Index(
+    "ix_turns_undoable_session",
+    turns.c.session,
+    turns.c.row,
+    sqlite_where=turns.c.undoable == true(),
+    postgresql_where=turns.c.undoable,
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    _row(),
+    _session(),
+    _text("turn"),
+    _number("seq"),
+    _text("kind"),
+    _text("text"),
+    Column("folded", Text),  # only where folding does more than ASCII lower case
+    _text("label"),
+    _number("created_ms"),
+    _text("tool"),
+    Column("call", Text),
+    UniqueConstraint("session", "seq"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    _row(),
+    _text("id"),
+    _session(),
+    _text("turn"),
+    _text("tool"),
+    _text("summary"),
+    _number("entry"),
+    Column("outcome", Text),
+    Column("receipt_entry", BigInteger),
+    Column("changes", Text),
+    UniqueConstraint("id"),
+    Index(None, "session"),
+    Index(None, "turn"),
+)
+Index("ix_calls_open", calls.c.row, sqlite_where=calls.c.outcome.is_(None), postgresql_where=calls.c.outcome.is_(None))
+
+approvals = Table(
+    "approvals",
+    metadata,
+    _row(),
+    _text("id"),
+    _session(),
+    _text("turn"),
+    _text("call"),
+    _text("digest"),
+    _text("title"),
+    _text("lines"),
+    _text("rule"),
+    _text("reason"),
+    _text("taint"),
+    _number("asked_ms"),
+    _number("deadline_ms"),
+    _text("state"),
+    Column("answered_by", Text),
+    Column("answered_ms", BigInteger),
+    UniqueConstraint("id"),
+    Index(None, "session"),
+    Index(None, "state", "row"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _row(),
+    _text("id"),
+    _text("hash"),
+    _text("name"),
+    _text("scopes"),
+    _number("created_ms"),
+    _number("expires_ms"),
+    Column("revoked", Boolean, nullable=False),
+    Column("last_used_ms", BigInteger),
+    UniqueConstraint("id"),
+    UniqueConstraint("hash"),
+)
+
+days = Table("days", metadata, Column("day", Text, primary_key=True), *_usage())
+
+counters = Table("counters", metadata, Column("name", Text, primary_key=True), _number("count"))

@@ -1,0 +1,225 @@
+"""SqlStore: the store port on an SQLite file.
+
+Layer: adapters/store. One lane writes, one answers the short questions, one does what takes long (search,
+whole-file check), so that a search delays no turn. Every write is on the disk when it returns.
+Absent: the turn machine, who may do what, and what a label means.
+Law: raises StoreUnavailable, and then nothing of that call was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+
+from carapax.adapters.store import reads, rules, writes
+from carapax.adapters.store.faults import unavailable
+from carapax.adapters.store.lane import Lane
+from carapax.adapters.store.link import Link, connect
+from carapax.adapters.store.place import find_path, prepare_file
+from carapax.adapters.store.versions import ensure
+from carapax.core.terms.action import Change
+from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.check import Check, Standing
+from carapax.core.terms.conversation import Part, Session, Turn, TurnState
+from carapax.core.terms.error import CarapaxError
+from carapax.core.terms.ids import ApprovalId, CallId, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.limit import Usage
+from carapax.ports.clock import Clock
+from carapax.ports.store import NewPart, OpenCall, Token
+
+
+class SqlStore:
+    """Made by `open`; ended by `close`."""
+
+    def __init__(self, path: str, clock: Clock, links: tuple[Link, Link, Link]) -> None:
+        self.path = path
+        self._clock = clock
+        writing, reading, long = links
+        self._writer = Lane("store-writer", writing, path, writes=True)
+        self._reader = Lane("store-reader", reading, path, writes=False)
+        self._long = Lane("store-long-reader", long, path, writes=False)
+
+    @classmethod
+    def open(cls, address: str, clock: Clock) -> SqlStore:
+        """Open or create the database at a path or `sqlite:///…` address. Blocks. Raises StoreUnavailable."""
+        path = find_path(address)
+        prepare_file(path)
+        ensure(path)
+        links: list[Link] = []
+        try:
+            for read_only in (False, True, True):
+                links.append(connect(path, read_only=read_only))
+        except sqlite3.Error as error:
+            for link in links:
+                link.close()
+            raise unavailable(error, path) from error
+        writing, reading, long = links
+        return cls(path, clock, (writing, reading, long))
+
+    async def close(self) -> None:
+        """Finish what was asked, then close. Later calls raise StoreUnavailable."""
+        for lane in (self._reader, self._long, self._writer):
+            await asyncio.to_thread(lane.close)
+
+    async def check(self) -> Check:
+        """Look through the whole file; takes as long as reading it."""
+        began_ms = self._clock.monotonic_ms()
+        try:
+            damage = await self._long.run(reads.find_damage)
+            next_step = "Stop the gateway and put a backup in the file's place."
+        except CarapaxError as error:
+            damage, next_step = error.what, error.next_step
+        took_ms = self._clock.monotonic_ms() - began_ms
+        if damage:
+            return Check("store", Standing.FAILED, damage, next_step, took_ms)
+        return Check("store", Standing.OK, f"SQLite {sqlite3.sqlite_version}, {self.path}", "", took_ms)
+
+    # sessions
+    async def open_session(self, session: SessionId, owner: PrincipalId, conversation: str, now_ms: int) -> Session:
+        """Create a session or return the one with this key. Raises Conflict for an id in use."""
+        return await self._writer.run(
+            partial(writes.open_session, session=session, owner=owner, conversation=conversation, now_ms=now_ms)
+        )
+
+    async def find_session(self, session: SessionId) -> Session | None:
+        """The session, or None."""
+        return await self._reader.run(partial(reads.find_session, session=session))
+
+    async def list_sessions(self, owner: PrincipalId, *, query: str = "", limit: int = 50) -> Sequence[Session]:
+        """Newest first; a query of at most 1,000 characters looks at the newest 100,000 parts. Raises TooLarge."""
+        if not query:
+            return await self._reader.run(partial(reads.list_sessions, owner=owner, limit=limit))
+        rules.refuse_long_query(query)
+        return await self._long.run(partial(reads.search_sessions, owner=owner, query=query, limit=limit))
+
+    async def name_session(self, session: SessionId, name: str) -> None:
+        """Raises NotFound."""
+        await self._writer.run(partial(writes.name_session, session=session, name=name))
+
+    async def delete_session(self, session: SessionId) -> None:
+        """Remove and overwrite everything of a session. Raises NotFound; Conflict while a turn runs."""
+        await self._writer.run(partial(writes.delete_session, session=session), after=writes.empty_journal)
+
+    # turns
+    async def accept_turn(self, turn: Turn, parts: Sequence[NewPart]) -> Turn:
+        """Store a message. Raises NotFound for its session; Conflict for an id in use."""
+        now_ms = self._clock.now_ms()
+        return await self._writer.run(partial(writes.accept_turn, turn=turn, parts=tuple(parts), now_ms=now_ms))
+
+    async def set_turn(
+        self,
+        turn: TurnId,
+        state: TurnState,
+        *,
+        parts: Sequence[NewPart] = (),
+        reply: str | None = None,
+        usage: Usage | None = None,
+        ended_ms: int | None = None,
+        day: str = "",
+    ) -> None:
+        """Move a turn. Raises NotFound; Conflict when it has ended."""
+        await self._writer.run(
+            partial(
+                writes.set_turn,
+                turn=turn,
+                state=state,
+                parts=tuple(parts),
+                reply=reply,
+                usage=usage,
+                ended_ms=ended_ms,
+                day=day,
+                now_ms=self._clock.now_ms(),
+            )
+        )
+
+    async def find_turn(self, turn: TurnId) -> Turn | None:
+        """The turn, or None."""
+        return await self._reader.run(partial(reads.find_turn, turn=turn))
+
+    async def list_turns(self, session: SessionId, *, limit: int = 50) -> Sequence[Turn]:
+        """Newest first."""
+        return await self._reader.run(partial(reads.list_turns, session=session, limit=limit))
+
+    async def unfinished_turns(self) -> Sequence[Turn]:
+        """In the order they were stored, whatever the clock said."""
+        return await self._reader.run(reads.unfinished_turns)
+
+    async def parts(self, session: SessionId, *, limit: int, before_seq: int | None = None) -> Sequence[Part]:
+        """The newest parts, in order."""
+        return await self._reader.run(partial(reads.parts, session=session, limit=limit, before_seq=before_seq))
+
+    # calls and changes
+    async def open_call(self, call: OpenCall) -> None:
+        """Raises NotFound for its session; Conflict for an id in use."""
+        await self._writer.run(partial(writes.open_call, call=call))
+
+    async def close_call(self, call: CallId, outcome: str, receipt_entry: int, changes: Sequence[Change]) -> None:
+        """Raises NotFound; Conflict when it is closed already."""
+        await self._writer.run(
+            partial(writes.close_call, call=call, outcome=outcome, receipt_entry=receipt_entry, changes=tuple(changes))
+        )
+
+    async def open_calls(self) -> Sequence[OpenCall]:
+        """In the order they were stored."""
+        return await self._reader.run(reads.open_calls)
+
+    async def changes(
+        self, session: SessionId | None = None, *, turn: TurnId | None = None, limit_turns: int = 1
+    ) -> Sequence[tuple[Turn, Sequence[Change]]]:
+        """Newest first; a turn that changed nothing or was undone is not among them."""
+        return await self._reader.run(partial(reads.changes, session=session, turn=turn, limit_turns=limit_turns))
+
+    async def mark_undone(self, turn: TurnId) -> None:
+        """Raises NotFound."""
+        await self._writer.run(partial(writes.mark_undone, turn=turn))
+
+    # approvals
+    async def put_approval(self, approval: Approval) -> None:
+        """Raises NotFound for its session; Conflict for an id that was ever used."""
+        await self._writer.run(partial(writes.put_approval, approval=approval))
+
+    async def answer_approval(
+        self, approval: ApprovalId, state: ApprovalState, by: PrincipalId, now_ms: int
+    ) -> Approval:
+        """Raises NotFound; Conflict when it no longer waits, or for a yes at or after the deadline."""
+        return await self._writer.run(
+            partial(writes.answer_approval, approval=approval, state=state, by=by, now_ms=now_ms)
+        )
+
+    async def list_approvals(
+        self, state: ApprovalState | None = ApprovalState.WAITING, *, limit: int = 50
+    ) -> Sequence[Approval]:
+        """Newest first."""
+        return await self._reader.run(partial(reads.list_approvals, state=state, limit=limit))
+
+    # tokens
+    async def put_token(self, token: Token) -> None:
+        """Raises Conflict for an id or a hash in use."""
+        await self._writer.run(partial(writes.put_token, token=token))
+
+    async def find_token(self, hash: str) -> Token | None:
+        """The token, revoked and expired ones too: whoever asks judges that."""
+        return await self._reader.run(partial(reads.find_token, hashed=hash))
+
+    async def list_tokens(self) -> Sequence[Token]:
+        """Oldest first."""
+        return await self._reader.run(reads.list_tokens)
+
+    async def revoke_token(self, token: TokenId) -> None:
+        """Raises NotFound."""
+        await self._writer.run(partial(writes.revoke_token, token=token))
+
+    async def touch_token(self, token: TokenId, now_ms: int) -> None:
+        """Raises NotFound. Costs a commit: once a minute is enough."""
+        await self._writer.run(partial(writes.touch_token, token=token, now_ms=now_ms))
+
+    # usage
+    async def day_usage(self, day: str) -> Usage:
+        """Nothing for a day without turns."""
+        return await self._reader.run(partial(reads.day_usage, day=day))
+
+    async def counts(self) -> dict[str, int]:
+        """Rows by kind, from counters."""
+        return await self._reader.run(reads.counts)

@@ -1,0 +1,192 @@
+"""Every statement the store runs, built once with bind parameters.
+
+Layer: adapters/store. Owns the SQL, as SQLAlchemy Core elements compiled ahead of time (see `generate`).
+Absent: values; they are only ever bound, never put into the text.
+Law: each read is bounded by a limit or a unique key, and served by an index of `schema`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    Column,
+    Insert,
+    Integer,
+    Table,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy import delete as delete_from
+from sqlalchemy import update as update_of
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+
+from carapax.adapters.store.schema import approvals, calls, counters, days, parts, sessions, tokens, turns
+
+USAGE = ("tokens", "usd_micro", "tool_calls", "wall_ms")
+TOKEN_COLUMNS = ("id", "hash", "name", "scopes", "created_ms", "expires_ms", "revoked", "last_used_ms")
+
+
+def _insert(table: Table) -> Insert:
+    names = [c.name for c in table.columns if c.name != "row"]
+    return insert(table).inline().values({name: bindparam(name) for name in names})
+
+
+def _pick(table: Table, names: tuple[str, ...]) -> list[Column[object]]:
+    return [table.c[name] for name in names]
+
+
+def _limit() -> BindParameter[int]:
+    return bindparam("limit", type_=Integer)
+
+
+def _grown(table: Table) -> dict[str, ColumnElement[int]]:
+    return {name: table.c[name] + bindparam(f"more_{name}", type_=BigInteger) for name in USAGE}
+
+
+# sessions
+_SESSION = select(*_pick(sessions, ("id", "name", "owner", "created_ms", "updated_ms", "turns", *USAGE)))
+insert_session = _insert(sessions)
+session_by_id = _SESSION.where(sessions.c.id == bindparam("id"))
+session_by_conversation = _SESSION.where(
+    sessions.c.owner == bindparam("owner"), sessions.c.conversation == bindparam("conversation")
+)
+_NEWEST = _SESSION.where(sessions.c.owner == bindparam("owner")).order_by(
+    sessions.c.updated_ms.desc(), sessions.c.row.desc()
+)
+sessions_of_owner = _NEWEST.limit(_limit())
+session_places = select(sessions.c.turns, sessions.c.parts).where(sessions.c.id == bindparam("id"))
+name_session = (
+    update_of(sessions)
+    .where(sessions.c.id == bindparam("id_"))
+    .values(name=bindparam("name"), name_folded=bindparam("name_folded"))
+)
+advance_session = (
+    update_of(sessions)
+    .where(sessions.c.id == bindparam("id_"))
+    .values(turns=bindparam("turns"), parts=bindparam("parts"), updated_ms=bindparam("updated_ms"), **_grown(sessions))
+)
+
+
+def _search() -> ClauseElement:
+    # The inner select bounds the work: newest parts first, whatever they hold.
+    newest = (
+        select(parts.c.session, func.coalesce(parts.c.folded, parts.c.text).label("body"))
+        .order_by(parts.c.row.desc())
+        .limit(bindparam("scanned", type_=Integer))
+        .subquery()
+    )
+    pattern: BindParameter[str] = bindparam("pattern")
+    said = select(newest.c.session).where(newest.c.body.ilike(pattern, escape="\\"))
+    named = sessions.c.name_folded.ilike(pattern, escape="\\")
+    return _NEWEST.where(or_(named, sessions.c.id.in_(said))).limit(_limit())
+
+
+search_sessions = _search()
+
+# turns
+_TURN_NAMES = ("id", "session", "number", "state", "principal", "channel", "text", "reply", "started_ms", "ended_ms")
+_TURN = select(*_pick(turns, (*_TURN_NAMES, *USAGE, "key")))
+insert_turn = _insert(turns)
+turn_by_id = _TURN.where(turns.c.id == bindparam("id"))
+turn_by_key = _TURN.where(turns.c.session == bindparam("session"), turns.c.key == bindparam("key"))
+turns_of_session = _TURN.where(turns.c.session == bindparam("session")).order_by(turns.c.number.desc()).limit(_limit())
+unfinished_turns = _TURN.where(turns.c.state.in_([bindparam("s0"), bindparam("s1"), bindparam("s2")])).order_by(
+    turns.c.row
+)
+unfinished_of_session = (
+    select(turns.c.row)
+    .where(
+        turns.c.session == bindparam("session"),
+        turns.c.state.in_([bindparam("s0"), bindparam("s1"), bindparam("s2")]),
+    )
+    .limit(_limit())
+)
+turn_standing = select(*_pick(turns, ("session", "number", "state", *USAGE))).where(turns.c.id == bindparam("id"))
+move_turn = (
+    update_of(turns)
+    .where(turns.c.id == bindparam("id_"))
+    .values(
+        state=bindparam("state"),
+        reply=func.coalesce(bindparam("reply"), turns.c.reply),
+        ended_ms=func.coalesce(bindparam("ended_ms"), turns.c.ended_ms),
+        **_grown(turns),
+    )
+)
+mark_turn = update_of(turns).where(turns.c.id == bindparam("id_")).values(undoable=bindparam("undoable"))
+_UNDOABLE = _TURN.where(turns.c.undoable == true()).order_by(turns.c.row.desc()).limit(_limit())
+undoable_turns = _UNDOABLE
+undoable_of_session = _UNDOABLE.where(turns.c.session == bindparam("session"))
+undoable_turn = _UNDOABLE.where(turns.c.id == bindparam("id"))
+
+# parts
+insert_part = _insert(parts)
+parts_before = (
+    select(*_pick(parts, ("session", "turn", "seq", "kind", "text", "label", "created_ms", "tool", "call")))
+    .where(parts.c.session == bindparam("session"), parts.c.seq < bindparam("before"))
+    .order_by(parts.c.seq.desc())
+    .limit(_limit())
+)
+
+# calls
+insert_call = _insert(calls)
+call_standing = select(calls.c.turn, calls.c.outcome).where(calls.c.id == bindparam("id"))
+close_call = (
+    update_of(calls)
+    .where(calls.c.id == bindparam("id_"))
+    .values(outcome=bindparam("outcome"), receipt_entry=bindparam("receipt_entry"), changes=bindparam("changes"))
+)
+open_calls = (
+    select(*_pick(calls, ("id", "session", "turn", "tool", "summary", "entry")))
+    .where(calls.c.outcome.is_(None))
+    .order_by(calls.c.row)
+)
+changes_of_turn = (
+    select(calls.c.id, calls.c.changes)
+    .where(calls.c.turn == bindparam("turn"), calls.c.changes.is_not(None))
+    .order_by(calls.c.row)
+)
+
+# approvals
+_APPROVAL = select(*[c for c in approvals.columns if c.name != "row"])
+insert_approval = _insert(approvals)
+approval_by_id = _APPROVAL.where(approvals.c.id == bindparam("id"))
+approvals_newest = _APPROVAL.order_by(approvals.c.row.desc()).limit(_limit())
+approvals_in_state = approvals_newest.where(approvals.c.state == bindparam("state"))
+answer_approval = (
+    update_of(approvals)
+    .where(approvals.c.id == bindparam("id_"))
+    .values(state=bindparam("state"), answered_by=bindparam("answered_by"), answered_ms=bindparam("answered_ms"))
+)
+
+# tokens
+_TOKEN = select(*_pick(tokens, TOKEN_COLUMNS))
+insert_token = _insert(tokens)
+token_by_hash = _TOKEN.where(tokens.c.hash == bindparam("hash"))
+all_tokens = _TOKEN.order_by(tokens.c.row)
+revoke_token = update_of(tokens).where(tokens.c.id == bindparam("id_")).values(revoked=true())
+touch_token = update_of(tokens).where(tokens.c.id == bindparam("id_")).values(last_used_ms=bindparam("last_used_ms"))
+
+# days and counters
+day_usage = select(*_pick(days, USAGE)).where(days.c.day == bindparam("day"))
+grow_day = update_of(days).where(days.c.day == bindparam("day_")).values(**_grown(days))
+insert_day = _insert(days)
+counter = select(counters.c.count).where(counters.c.name == bindparam("name"))
+add_to_counter = (
+    update_of(counters)
+    .where(counters.c.name == bindparam("name_"))
+    .values(count=counters.c.count + bindparam("more", type_=BigInteger))
+)
+insert_counter = _insert(counters)
+count_waiting = select(func.count()).select_from(approvals).where(approvals.c.state == bindparam("state"))
+count_tokens = select(func.count()).select_from(tokens)
+
+# Deletion, children first. The values name the session.
+delete_children = tuple(
+    delete_from(table).where(table.c.session == bindparam("session")) for table in (approvals, calls, parts, turns)
+)
+delete_session = delete_from(sessions).where(sessions.c.id == bindparam("id"))

@@ -1,0 +1,194 @@
+"""Statements: each is served by an index, costs the same however much is stored, and compiles for PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Delete, Insert, Select, Update
+from sqlalchemy.dialects import postgresql
+
+from carapax.adapters.store import generate, reads, rules, sqlite_text, statements, writes
+from carapax.adapters.store.link import Link, connect
+from carapax.adapters.store.sql_store import SqlStore
+from carapax.adapters.store.versions import ensure
+from carapax.core.terms.action import Change, ChangeKind
+from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.conversation import PartKind, Turn, TurnState
+from carapax.core.terms.ids import ApprovalId, CallId, Digest, RuleId, SessionId, TokenId, TurnId
+from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label
+from carapax.core.terms.limit import Usage
+from carapax.ports.store import NewPart, OpenCall, Token
+from tests.unit.adapters.store.test_store_versions import Still
+
+ALL = generate.elements()
+BY_DESIGN = {  # reads of a whole table: tokens are few, and the others stop at their limit
+    "all_tokens",
+    "count_tokens",
+    "approvals_newest",
+    "search_sessions",
+}
+PART = NewPart(PartKind.USER, "some words", Label(Integrity.USER, OWNER_ONLY))
+LONG = SessionId("long")
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_each_statement_compiles_for_postgresql(name: str) -> None:
+    assert isinstance(ALL[name], Select | Insert | Update | Delete)
+    assert str(ALL[name].compile(dialect=postgresql.dialect()))
+
+
+def test_the_text_is_what_the_statements_say() -> None:
+    assert generate.TARGET.read_text(encoding="utf-8") == generate.render()
+
+
+def test_there_are_statements_to_look_at() -> None:
+    assert len(ALL) >= 35
+    assert len(statements.delete_children) == 4
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Any:
+    ensure(str(tmp_path / "a.db"))
+    made = connect(str(tmp_path / "a.db"))
+    yield made
+    made.close()
+
+
+def test_the_connection_waits_for_the_disk_and_keeps_its_references(link: Link) -> None:
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "trusted_schema": 0}
+    assert {name: link.raw.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted} == wanted
+
+
+def test_each_read_and_write_uses_an_index(link: Link) -> None:
+    for name, element in [*ALL.items(), *((f"delete {n}", d) for n, d in enumerate(statements.delete_children))]:
+        if isinstance(element, Insert) or name in BY_DESIGN:
+            continue
+        compiled = generate.prepare(element)
+        values = [0] * len(compiled.names)
+        plan = [row[3] for row in link.raw.execute("EXPLAIN QUERY PLAN " + compiled.sql, values)]
+        assert plan, name
+        for step in plan:
+            assert "TEMP B-TREE" not in step or name == "unfinished_turns", (name, step)  # it sorts those few only
+            assert not step.startswith("SCAN") or "USING INDEX ix_" in step, (name, step)
+
+
+def test_a_value_that_is_not_given_is_an_error_and_not_a_null(link: Link) -> None:
+    with pytest.raises(KeyError):
+        link.write(sqlite_text.insert_counter, name="x")
+    with pytest.raises(KeyError):
+        link.rows(sqlite_text.parts_before, session="x", limit=1)
+
+
+def _turn(id: str, session: SessionId) -> Turn:
+    return Turn(TurnId(id), session, 0, TurnState.ACCEPTED, OWNER, "cli", "words", "", 1, None, Usage())
+
+
+def _approval(id: str, session: SessionId) -> Approval:
+    first = (ApprovalId(id), session, TurnId("t"), CallId("c"), Digest("d"), "title", ())
+    return Approval(*first, RuleId("r"), "why", "", 10, 2**40)
+
+
+def _grow(link: Link, start: int, sessions: int, parts: int) -> None:
+    link.raw.execute("BEGIN")
+    for number in range(start, start + sessions):
+        session, turn = SessionId(f"s{number:06}"), f"t{number:06}"
+        writes.open_session(link, session, OWNER, f"c{number:06}", 1)
+        writes.accept_turn(link, _turn(turn, session), [PART], 1)
+        call = OpenCall(CallId(f"c{number:06}"), session, TurnId(turn), "write", "w", 1)
+        writes.open_call(link, call)
+        writes.close_call(link, call.call, "done", 2, [Change("f", ChangeKind.CREATED, None, None, 1)])
+        writes.put_approval(link, _approval(f"p{number:06}", session))
+        writes.answer_approval(link, ApprovalId(f"p{number:06}"), ApprovalState.DENIED, OWNER, 1)
+        writes.set_turn(link, TurnId(turn), TurnState.DONE, (), "ok", Usage(1), 2, "2026-01-02", 1)
+    for number in range(start, start + parts // 10):
+        writes.accept_turn(link, _turn(f"l{number:06}", LONG), [PART] * 10, 1)
+        writes.set_turn(link, TurnId(f"l{number:06}"), TurnState.DONE, (), "ok", Usage(1), 2, "2026-01-02", 1)
+    link.raw.execute("COMMIT")
+
+
+def _steps(link: Link, work: Callable[[Link], object]) -> int:
+    """How many instructions of SQLite's machine the work takes; unlike time, always the same."""
+    seen = [0]
+
+    def count() -> int:
+        seen[0] += 1
+        return 0
+
+    link.raw.execute("BEGIN")
+    link.raw.set_progress_handler(count, 1)
+    try:
+        work(link)
+    finally:
+        link.raw.set_progress_handler(None, 0)
+        link.raw.execute("ROLLBACK")
+    return seen[0]
+
+
+def _work() -> dict[str, Callable[[Link], object]]:
+    new, turn = SessionId("new"), _turn("new", LONG)
+    token = Token(TokenId("k2"), "h2", "x", frozenset(), 1, 2, False, None)
+    call = OpenCall(CallId("new"), LONG, TurnId("open"), "write", "w", 1)
+    return {
+        "open_session": lambda db: writes.open_session(db, new, OWNER, "new", 1),
+        "name_session": lambda db: writes.name_session(db, LONG, "x"),
+        "accept_turn": lambda db: writes.accept_turn(db, turn, [PART], 1),
+        "set_turn": lambda db: writes.set_turn(
+            db, TurnId("open"), TurnState.DONE, [PART], "x", Usage(9), 1, "2026-01-02", 1
+        ),
+        "open_call": lambda db: writes.open_call(db, call),
+        "close_call": lambda db: writes.close_call(db, CallId("open"), "done", 2, []),
+        "mark_undone": lambda db: writes.mark_undone(db, TurnId("open")),
+        "put_approval": lambda db: writes.put_approval(db, _approval("new", LONG)),
+        "answer_approval": lambda db: writes.answer_approval(db, ApprovalId("open"), ApprovalState.APPROVED, OWNER, 1),
+        "put_token": lambda db: writes.put_token(db, token),
+        "touch_token": lambda db: writes.touch_token(db, TokenId("k"), 1),
+        "find_session": lambda db: reads.find_session(db, LONG),
+        "list_sessions": lambda db: reads.list_sessions(db, OWNER, 10),
+        "find_turn": lambda db: reads.find_turn(db, TurnId("open")),
+        "list_turns": lambda db: reads.list_turns(db, LONG, 10),
+        "unfinished_turns": reads.unfinished_turns,
+        "parts": lambda db: reads.parts(db, LONG, 20, None),
+        "older parts": lambda db: reads.parts(db, LONG, 20, 30),
+        "open_calls": reads.open_calls,
+        "changes": lambda db: reads.changes(db, None, None, 2),
+        "changes of a session": lambda db: reads.changes(db, SessionId("s000000"), None, 2),
+        "changes of a turn": lambda db: reads.changes(db, None, TurnId("t000000"), 2),
+        "approvals waiting": lambda db: reads.list_approvals(db, ApprovalState.WAITING, 10),
+        "approvals": lambda db: reads.list_approvals(db, None, 10),
+        "find_token": lambda db: reads.find_token(db, "h"),
+        "day_usage": lambda db: reads.day_usage(db, "2026-01-02"),
+        "counts": reads.counts,
+        "delete_session": lambda db: writes.delete_session(db, SessionId("s000000")),
+    }
+
+
+def test_no_call_costs_more_with_a_long_history(link: Link) -> None:
+    writes.open_session(link, LONG, OWNER, "long", 1)
+    writes.accept_turn(link, _turn("open", LONG), [], 1)
+    writes.open_call(link, OpenCall(CallId("open"), LONG, TurnId("open"), "write", "w", 1))
+    writes.put_approval(link, _approval("open", LONG))
+    writes.put_token(link, Token(TokenId("k"), "h", "x", frozenset(), 1, 2, False, None))
+    _grow(link, 0, 20, 200)
+    before = {name: _steps(link, work) for name, work in _work().items()}
+    _grow(link, 20, 1_000, 2_000)
+    after = {name: _steps(link, work) for name, work in _work().items()}
+    assert all(steps > 10 for steps in before.values())
+    assert {n: (before[n], after[n]) for n in before if after[n] > before[n] * 1.2} == {}
+
+
+def test_a_search_looks_no_further_than_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "SEARCHED_PARTS", 3)
+
+    async def scene() -> None:
+        store = SqlStore.open(str(tmp_path / "b.db"), Still())
+        await store.open_session(LONG, OWNER, "", 1)
+        await store.accept_turn(_turn("a", LONG), [NewPart(PartKind.USER, f"word{n}", PART.label) for n in range(5)])
+        found: Callable[[str], Awaitable[Any]] = lambda query: store.list_sessions(OWNER, query=query)  # noqa: E731
+        assert [bool(await found(f"WORD{n}")) for n in range(5)] == [False, False, True, True, True]
+        await store.close()
+
+    asyncio.run(scene())
