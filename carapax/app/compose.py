@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import carapax
 from carapax.adapters.ledger.file_ledger import FileLedger
+from carapax.adapters.ledger.reader import read_entries
 from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.adapters.tools.files.adapter import FileTools
@@ -42,6 +43,8 @@ from carapax.ports.provider import Provider
 
 ORIGIN = "carapax.local/ledger"
 STOP_GRACE_S = 3.0
+RECOVERY_ENTRIES = 100_000
+"""Entries looked at for the receipts of open calls, from the oldest open one on."""
 
 
 @dataclass(slots=True)
@@ -130,7 +133,14 @@ async def compose(
     access = Access(store, ledger, clock)
     parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop)
     await ledger.append("gateway.started", _started_body(policy))
-    interrupted = await recover(store, ledger, workspace, clock, lambda turn: turns.resume(turn, _owner(turn)))
+    interrupted = await recover(
+        store,
+        ledger,
+        lambda first: read_entries(home.ledger, first, RECOVERY_ENTRIES),
+        workspace,
+        clock,
+        lambda turn: turns.resume(turn, _owner(turn)),
+    )
     return Running(CarapaxGateway(parts), access, walls, model, turns, interrupted, ledger, store, workspace)
 
 

@@ -6,8 +6,9 @@ session, and never started again; what was changed meanwhile is known to the ver
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from carapax.core.ledger.entry import Entry
 from carapax.core.terms.action import Outcome
 from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.conversation import PartKind, Turn, TurnState
@@ -22,11 +23,15 @@ NOBODY = PrincipalId("nobody")
 LABEL = Label(Integrity.SYSTEM, OWNER_ONLY, frozenset({Source("system", "recovery")}))
 
 
+Read = Callable[[int], Iterable[Entry]]
+"""The ledger's entries from an index on."""
+
+
 async def recover(
-    store: Store, ledger: Ledger, workspace: Workspace, clock: Clock, resume: Callable[[Turn], None]
+    store: Store, ledger: Ledger, read: Read, workspace: Workspace, clock: Clock, resume: Callable[[Turn], None]
 ) -> int:
     """Close what was open; returns how many turns were interrupted."""
-    unknown = await _close_calls(store, ledger, workspace)
+    unknown = await _close_calls(store, ledger, read, workspace)
     for card in await store.list_approvals(ApprovalState.WAITING, limit=500):
         await store.answer_approval(card.id, ApprovalState.EXPIRED, NOBODY, clock.now_ms())
     interrupted = 0
@@ -47,15 +52,25 @@ async def recover(
     return interrupted
 
 
-async def _close_calls(store: Store, ledger: Ledger, workspace: Workspace) -> list[OpenCall]:
+async def _close_calls(store: Store, ledger: Ledger, read: Read, workspace: Workspace) -> list[OpenCall]:
+    """Close every open call by its receipt, where the ledger has one; returns those whose outcome is unknown."""
     left = {call: changes for call, changes in await workspace.unfinished()}
     calls = list(await store.open_calls())
+    receipts = _receipts(read(min(call.entry for call in calls))) if calls else {}
+    unknown = []
     for call in calls:
         changes = tuple(left.get(call.call, ()))
-        body = {"call": call.call, "turn": call.turn, "entry": call.entry, "changed_count": len(changes)}
-        entry = await ledger.append("unknown", body)
-        await store.close_call(call.call, Outcome.UNKNOWN.value, entry, changes)
-    return calls
+        outcome, entry = receipts.get(call.call, (Outcome.UNKNOWN.value, -1))
+        if entry < 0:
+            body = {"call": call.call, "turn": call.turn, "entry": call.entry, "changed_count": len(changes)}
+            entry = await ledger.append("unknown", body)
+            unknown.append(call)
+        await store.close_call(call.call, outcome, entry, changes)
+    return unknown
+
+
+def _receipts(entries: Iterable[Entry]) -> dict[str, tuple[str, int]]:
+    return {e.body["call"]: (e.body["outcome"], int(e.index)) for e in entries if e.kind == "receipt"}
 
 
 def interruption(unknown: list[OpenCall]) -> str:

@@ -1,0 +1,151 @@
+"""The route table: each route once, with who may use it, what it takes and what it gives.
+
+Layer: surfaces/api. `build` serves this table, `document` describes it, tests walk it.
+Law: a route is public or names its scopes; a route that does neither cannot be built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from carapax.core.terms.approval import Approval
+from carapax.core.terms.conversation import Part, Turn
+from carapax.core.terms.principal import Scope
+from carapax.ports.gateway import Undone
+from carapax.surfaces.api import compat, native
+from carapax.surfaces.api.call import Call
+from carapax.surfaces.api.shape import Choices, Field, Shape, Text, Whole
+
+Endpoint = Callable[[Call], Awaitable[Response]]
+CHAT, APPROVE, READ, ADMIN = Scope.CHAT, Scope.APPROVE, Scope.READ, Scope.ADMIN
+JSON = "application/json"
+NDJSON = native.NDJSON
+EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method on one path. Any one of `scopes` is enough; `public` routes need no token."""
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    summary: str
+    scopes: frozenset[Scope] = frozenset()
+    public: bool = False
+    body: Shape | None = None  # strict JSON body
+    free: Shape | None = None  # lenient JSON body: these fields matter, others are ignored
+    form: Shape | None = None
+    query: tuple[Field, ...] = ()
+    gives: type | str = "Answer"  # a term, or the name of a schema in `document`
+    media: tuple[str, ...] = (JSON,)
+    status: int = 200
+
+    def __post_init__(self) -> None:
+        if self.public == bool(self.scopes):
+            raise ValueError(f"{self.method} {self.path} must either be public or name its scopes")
+
+
+def _of(*scopes: Scope) -> frozenset[Scope]:
+    return frozenset(scopes)
+
+
+def _get(path: str, endpoint: Endpoint, summary: str, *scopes: Scope, **more: Any) -> Route:
+    return Route("GET", path, endpoint, summary, _of(*scopes), public=not scopes, **more)
+
+
+def _post(path: str, endpoint: Endpoint, summary: str, *scopes: Scope, **more: Any) -> Route:
+    return Route("POST", path, endpoint, summary, _of(*scopes), public=not scopes, **more)
+
+
+_ID = 64
+_TURN = Shape(
+    "NewTurn",
+    (
+        Text("text", "The message.", required=True, max_bytes=1_048_576, line=False),
+        Text("session", "An existing session; without it and without a conversation, a new one.", max_bytes=_ID),
+        Text("conversation", "The client's own stable name for a session.", max_bytes=512),
+        Text("key", "The same key in the same session is the same message.", max_bytes=200),
+        Text("channel", "Where the message came in.", choices=("api", "cli", "panel")),
+    ),
+)
+_NAME = Shape("SessionName", (Text("name", required=True),))
+_ANSWER = Shape("ApprovalAnswer", (Text("answer", required=True, choices=("yes", "no")),))
+_UNDO = Shape("UndoWish", (Text("session", max_bytes=_ID), Text("turn", max_bytes=_ID)))
+_NEW_TOKEN = Shape(
+    "NewToken",
+    (
+        Text("name", required=True, max_bytes=80),
+        Choices("scopes", tuple(s.value for s in Scope), "What it may be used for.", required=True),
+        Whole("days", "Until it expires; 90 without.", least=1, most=3650),
+    ),
+)
+_CODE = Shape("SignInCode", (Text("code", "Shown where the gateway was started.", required=True, max_bytes=40),))
+_MODEL = Text("model", "Any name; the answer names carapax.")
+_STREAM = Text("stream", "true or false.")
+_CHAT = Shape(
+    "ChatRequest",
+    (
+        Text(
+            "messages", "OpenAI's messages, text parts only; the last of the role user is the new one.", required=True
+        ),
+        Text("user", "The conversation's name: the gateway keeps its history.", max_bytes=512),
+        Text("stream_options", "include_usage: a last chunk with the usage."),
+        _MODEL,
+        _STREAM,
+    ),
+)
+_RESPONSES = Shape(
+    "ResponseRequest",
+    (
+        Text("input", "A text, or OpenAI's message items, text parts only.", required=True),
+        Text("instructions", "Words of the caller that go before the message."),
+        Text("previous_response_id", "The response this continues."),
+        Text("conversation", "The conversation's name, or an object with it as id."),
+        _MODEL,
+        _STREAM,
+    ),
+)
+_FIND = (Text("query", "Words in the name or in the text."), Whole("limit", "50 without.", least=1, most=500))
+_STATE = (Text("state", "waiting without.", choices=("waiting", "all")),)
+
+ROUTES: tuple[Route, ...] = (
+    _get("/", native.front, "What this is, with a sign-in form.", media=("text/html",), gives="Page"),
+    _post("/signin", native.sign_in_form, "The form's target.", form=_CODE, media=("text/html",), gives="Page"),
+    _post("/api/signin", native.sign_in, "A sign-in code for a token.", body=_CODE, gives="MintedToken", status=201),
+    _get("/healthz", native.healthz, "The process answers.", gives="Health"),
+    _get("/readyz", native.readyz, "Every part answers, or which does not (503).", gives="Readiness"),
+    _get("/metrics", native.metrics, "Counts for Prometheus.", READ, media=("text/plain",), gives="Page"),
+    _get("/v1/models", compat.models, "The one model name.", CHAT),
+    _post(
+        "/v1/chat/completions", compat.chat_completions, "OpenAI chat completions.", CHAT, free=_CHAT, media=(JSON, EVENTS)
+    ),
+    _post("/v1/responses", compat.responses, "OpenAI responses.", CHAT, free=_RESPONSES, media=(JSON, EVENTS)),
+    _post("/api/turns", native.start_turn, "Start a turn.", CHAT, body=_TURN, media=(NDJSON,), gives="Event"),
+    _get("/api/turns/{id}", native.show_turn, "One turn.", CHAT, READ, gives=Turn),
+    _get(
+        "/api/turns/{id}/events", native.follow_turn, "A turn's events from now on.", CHAT, READ,
+        media=(NDJSON,), gives="Event",
+    ),
+    _post("/api/turns/{id}/cancel", native.cancel_turn, "Stop a running turn.", CHAT),
+    _get("/api/sessions", native.list_sessions, "Sessions, newest first.", CHAT, READ, query=_FIND, gives="Sessions"),
+    _get("/api/sessions/{id}", native.show_session, "One session with its turns.", CHAT, READ, gives="SessionTurns"),
+    _get(
+        "/api/sessions/{id}/export", native.export_session, "All parts of a session.", CHAT, READ,
+        media=(NDJSON,), gives=Part,
+    ),
+    Route("PATCH", "/api/sessions/{id}", native.name_session, "Name a session.", _of(CHAT), body=_NAME),
+    Route("DELETE", "/api/sessions/{id}", native.delete_session, "Delete a session for good.", _of(ADMIN)),
+    _get("/api/approvals", native.list_approvals, "What waits for an answer.", READ, APPROVE, query=_STATE, gives="Approvals"),
+    _post("/api/approvals/{id}", native.answer_approval, "Answer an approval.", APPROVE, body=_ANSWER, gives=Approval),
+    _post("/api/undo", native.undo, "Take back the newest turn that changed files.", CHAT, ADMIN, body=_UNDO, gives=Undone),
+    _get("/api/status", native.status, "What runs, with which policy, and what was used.", READ),
+    _post("/api/stop", native.stop, "End the gateway.", ADMIN),
+    _get("/api/tokens", native.list_tokens, "All tokens, without their values.", ADMIN, gives="Tokens"),
+    _post("/api/tokens", native.create_token, "A new token.", ADMIN, body=_NEW_TOKEN, gives="MintedToken", status=201),
+    Route("DELETE", "/api/tokens/{id}", native.revoke_token, "End a token at once.", _of(ADMIN)),
+)  # fmt: skip
