@@ -1,0 +1,149 @@
+"""Reading a tool family's manifest.toml: what its tools may do, without importing their code.
+
+Layer: adapters/tools. Strict: an unknown key, a missing one or a value of another type is SettingsInvalid, because a
+manifest that is half understood would be judged as something it is not.
+Law: parse_manifests is pure; equal text gives equal manifests.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from carapax.core.terms.action import ArgRole, ArgSpec, ArgType, Effect, ToolManifest
+from carapax.core.terms.error import SettingsInvalid
+from carapax.core.terms.ids import ToolName
+from carapax.core.terms.label import Integrity
+
+E = TypeVar("E", bound=Enum)
+
+_TOOL_TYPES: Mapping[str, type] = {
+    "name": str,
+    "description": str,
+    "effect": str,
+    "result_integrity": str,
+    "reversible": bool,
+    "touches_workspace": bool,
+    "timeout_ms": int,
+    "output_bytes": int,
+    "ends_turn": bool,
+    "arg": list,
+}
+_TOOL_REQUIRED = ("name", "description", "effect", "result_integrity", "reversible", "touches_workspace")
+_ARG_TYPES: Mapping[str, type] = {
+    "name": str,
+    "role": str,
+    "type": str,
+    "description": str,
+    "required": bool,
+    "max_bytes": int,
+    "choices": list,
+}
+_ARG_REQUIRED = ("name", "role", "type", "description")
+
+
+def load_manifests(package: Path) -> tuple[ToolManifest, ...]:
+    """The manifests of a family's folder. Raises SettingsInvalid."""
+    file = package / "manifest.toml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"the tool manifest {file} cannot be read", next_step="Install Carapax again.") from error
+    return parse_manifests(text, package.name)
+
+
+def family_manifests() -> tuple[ToolManifest, ...]:
+    """The manifests of every family in this package, by family name. Raises SettingsInvalid, also for a tool named twice."""
+    families = sorted(file.parent for file in Path(__file__).parent.glob("*/manifest.toml"))
+    tools = tuple(tool for family in families for tool in load_manifests(family))
+    if len({tool.name for tool in tools}) != len(tools):
+        raise SettingsInvalid("two tool families name the same tool", next_step="Install Carapax again.")
+    return tools
+
+
+def parse_manifests(text: str, family: str) -> tuple[ToolManifest, ...]:
+    """The manifests of one family, in the file's order. Raises SettingsInvalid naming what is wrong."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsInvalid(f"the manifest of {family} is not TOML: {error}") from error
+    _check(document, {"id": str, "tool": list}, ("id", "tool"), family)
+    if document["id"] != family:
+        _refuse(family, f"its id is {document['id']!r}")
+    tools = tuple(_tool(table, family) for table in document["tool"])
+    if not tools or len({tool.name for tool in tools}) != len(tools):
+        _refuse(family, "it names no tool, or one twice")
+    return tools
+
+
+def _tool(table: Any, family: str) -> ToolManifest:
+    _check(table, _TOOL_TYPES, _TOOL_REQUIRED, family)
+    where = f"{family}.{table['name']}"
+    args = tuple(_arg(arg, where) for arg in table.get("arg", []))
+    if len({arg.name for arg in args}) != len(args):
+        _refuse(where, "an argument is named twice")
+    rest = {key: table[key] for key in ("timeout_ms", "output_bytes") if key in table}
+    if any(value <= 0 for value in rest.values()):
+        _refuse(where, "a ceiling must be above zero")
+    return ToolManifest(
+        name=ToolName(table["name"]),
+        description=table["description"],
+        effect=_member(Effect, table["effect"], where),
+        args=args,
+        result_integrity=_integrity(table["result_integrity"], where),
+        reversible=table["reversible"],
+        touches_workspace=table["touches_workspace"],
+        ends_turn=table.get("ends_turn", False),
+        **rest,
+    )
+
+
+def _arg(table: Any, where: str) -> ArgSpec:
+    _check(table, _ARG_TYPES, _ARG_REQUIRED, where)
+    choices = table.get("choices", [])
+    if not all(isinstance(choice, str) for choice in choices):
+        _refuse(where, "choices must be texts")
+    rest = {"max_bytes": table["max_bytes"]} if "max_bytes" in table else {}
+    return ArgSpec(
+        name=table["name"],
+        role=_member(ArgRole, table["role"], where),
+        type=_member(ArgType, table["type"], where),
+        description=table["description"],
+        required=table.get("required", True),
+        choices=tuple(choices),
+        **rest,
+    )
+
+
+def _check(table: Any, types: Mapping[str, type], required: tuple[str, ...], where: str) -> None:
+    if not isinstance(table, dict):
+        _refuse(where, "a table was expected")
+    for key, value in table.items():
+        if key not in types:
+            _refuse(where, f"the key {key!r} is unknown")
+        if type(value) is not types[key]:
+            _refuse(where, f"{key!r} must be of type {types[key].__name__}")
+    for key in required:
+        if key not in table:
+            _refuse(where, f"the key {key!r} is missing")
+
+
+def _member(kind: type[E], value: str, where: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        _refuse(where, f"{value!r} is no {kind.__name__}")
+
+
+def _integrity(value: str, where: str) -> Integrity:
+    found = {member.name.lower(): member for member in Integrity}.get(value)
+    if found is None:
+        _refuse(where, f"{value!r} is no Integrity")
+    return found
+
+
+def _refuse(where: str, what: str) -> NoReturn:
+    raise SettingsInvalid(f"the manifest of {where} is not valid: {what}", next_step="Correct the manifest.toml.")

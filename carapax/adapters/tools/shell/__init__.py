@@ -1,0 +1,1 @@
+"""A shell command in the workspace, inside the sandbox."""
