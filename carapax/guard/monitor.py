@@ -291,5 +291,6 @@ class TurnGuard:
 
 
 def _deletions(held: Sequence[Change]) -> int:
-    # `held` is what putting back did: every deleted file was created again.
-    return sum(change.kind is ChangeKind.CREATED for change in held)
+    # `held` is what putting back did: every file that was lost was created again.
+    gone = {change.before for change in held if change.kind is ChangeKind.DELETED and change.before}
+    return sum(c.kind is ChangeKind.CREATED and not c.path.endswith("/") and c.after not in gone for c in held)

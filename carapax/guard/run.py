@@ -124,7 +124,7 @@ class Runner:
         means = self._means
         changes = tuple(await means.workspace.after(mark)) if mark is not None else ()
         held: tuple[Change, ...] = ()
-        deleted = sum(change.kind is ChangeKind.DELETED for change in changes)
+        deleted = count_lost(changes)
         if deleted and not judge(deleted):
             reverted = await means.workspace.revert(changes)
             changes, held = (), reverted.changes
@@ -133,6 +133,8 @@ class Runner:
         body = receipt_body(call, receipt, result_label(call), entry) | ({"held": deleted} if held else {})
         receipt_entry = await means.ledger.append("receipt", body)
         await means.store.close_call(call.call, receipt.outcome.value, receipt_entry, changes)
+        if mark is not None:
+            await means.workspace.settle(mark)
         self._emit(
             StepDone(
                 call.call,
@@ -145,6 +147,12 @@ class Runner:
             )
         )
         return RunDone(receipt, held)
+
+
+def count_lost(changes: Sequence[Change]) -> int:
+    """How many files are gone: deleted, and their bytes not created anywhere else by the same call (a move)."""
+    moved = {change.after for change in changes if change.kind is ChangeKind.CREATED and change.after}
+    return sum(c.kind is ChangeKind.DELETED and not c.path.endswith("/") and c.before not in moved for c in changes)
 
 
 def result_label(call: CanonicalCall) -> Label:

@@ -33,11 +33,15 @@ class Workspace(Protocol):
         ...
 
     async def after(self, mark: Mark) -> Sequence[Change]:
-        """What differs from the mark, in path order, and closes it."""
+        """What differs from the mark, in path order. The mark stays until `settle`, so a killed gateway can ask again."""
+        ...
+
+    async def settle(self, mark: Mark) -> None:
+        """Close a mark whose changes are recorded."""
         ...
 
     async def unfinished(self) -> Sequence[tuple[CallId, Sequence[Change]]]:
-        """Marks that no `after` closed (the gateway died), with what differs since; closes them."""
+        """Marks that were never settled (the gateway died), with what differs since; closes them."""
         ...
 
     async def revert(self, changes: Sequence[Change]) -> Reverted:

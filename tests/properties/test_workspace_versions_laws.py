@@ -77,6 +77,7 @@ def test_undo_puts_back_what_was_there(
             for operation in call:
                 carry_out(root, operation)
             parts.append(versions.after(mark))
+            versions.settle(mark)
         after = tree_of(root)
         ordered = parts[::-1] if newest_first else parts
         undone = versions.revert([change for part in ordered for change in part])

@@ -33,6 +33,9 @@ class KeptWorkspace:
     async def after(self, mark: Mark) -> Sequence[Change]:
         return await asyncio.to_thread(self._versions.after, mark)
 
+    async def settle(self, mark: Mark) -> None:
+        await asyncio.to_thread(self._versions.settle, mark)
+
     async def unfinished(self) -> Sequence[tuple[CallId, Sequence[Change]]]:
         return await asyncio.to_thread(self._versions.unfinished)
 

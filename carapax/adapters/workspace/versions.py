@@ -90,9 +90,15 @@ class Versions:
             look = self._look(strict=False)
             with self._index.transaction():
                 self._write(look)
-                changes = self._close(mark)
+                net = self._since(mark)
+                self._index.record(net)
             self._adopt(look)
-            return changes
+            return _changes(net)
+
+    def settle(self, mark: Mark) -> None:
+        with self._lock, self._index.transaction():
+            self._index.get_mark(mark)
+            self._index.close_mark(mark)
 
     def unfinished(self) -> tuple[tuple[CallId, tuple[Change, ...]], ...]:
         with self._lock:
@@ -102,7 +108,7 @@ class Versions:
             look = self._look(strict=False)
             with self._index.transaction():
                 self._write(look)
-                found = tuple((CallId(mark.call), self._close(Mark(mark.mark))) for mark in marks)
+                found = tuple((CallId(mark.call), _changes(self._close(Mark(mark.mark)))) for mark in marks)
             self._adopt(look)
             return found
 
@@ -239,17 +245,20 @@ class Versions:
             self._write(look)
         self._adopt(look)
 
-    def _close(self, mark: Mark) -> tuple[Change, ...]:
+    def _since(self, mark: Mark) -> list[Difference]:
         opened = self._index.get_mark(mark)
         first: dict[str, Node | None] = {}
         last: dict[str, Node | None] = {}
         for difference in self._index.since(opened.seq):
             first.setdefault(difference.path, difference.before)
             last[difference.path] = difference.after
-        net = [Difference(p, first[p], last[p]) for p in sorted(last) if not same_node(first[p], last[p])]
+        return [Difference(p, first[p], last[p]) for p in sorted(last) if not same_node(first[p], last[p])]
+
+    def _close(self, mark: Mark) -> list[Difference]:
+        net = self._since(mark)
         self._index.record(net)
         self._index.close_mark(mark)
-        return _changes(net)
+        return net
 
     # collecting
     def _collect(self) -> None:

@@ -46,6 +46,7 @@ def test_what_a_call_did_is_listed_once_and_can_be_taken_back(make: Make, tmp_pa
             ("made.txt", ChangeKind.CREATED),
             ("old.txt", ChangeKind.MODIFIED),
         ]
+        await workspace.settle(mark)
         assert await workspace.unfinished() == ()
         undone = await workspace.revert(changes)
         assert (undone.conflicts, undone.lost) == ((), ())

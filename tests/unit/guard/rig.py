@@ -113,6 +113,9 @@ class FakeWorkspace:
         self._rig.log.append("after")
         return tuple(self.next_changes)
 
+    async def settle(self, mark: Mark) -> None:
+        self._rig.log.append("settle")
+
     async def unfinished(self) -> Sequence[tuple[CallId, Sequence[Change]]]:
         return ()
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from carapax.core.terms.action import Outcome, Receipt
+from carapax.core.terms.action import Change, ChangeKind, Outcome, Receipt
 from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.error import LedgerUnavailable, PolicyInvalid, Refused, SandboxUnavailable
 from carapax.core.terms.event import Answered, StepDone, StepJudged, Waiting
@@ -25,7 +25,7 @@ def write(path: str = "a.txt") -> tuple[str, str]:
 def test_an_allowed_change_goes_through_every_station_in_order() -> None:
     rig = Rig()
     step = rig.submit(*write())
-    assert rig.log == ["before", "call", "ran", "after", "receipt"]
+    assert rig.log == ["before", "call", "ran", "after", "receipt", "settle"]
     assert (step.answer, step.outcome, step.text.value) == ("allow", "done", "done")
     judged, done = rig.events
     assert isinstance(judged, StepJudged)
@@ -146,7 +146,7 @@ def test_a_yes_runs_the_exact_call_and_the_card_shows_its_arguments_and_their_or
         ("command", "rm a⟨U+202E⟩", "the model chose it")
     ]
     assert card.digest == rig.tool.ran[0].call.digest
-    assert rig.log == ["asked", "answered", "before", "call", "ran", "after", "receipt"]
+    assert rig.log == ["asked", "answered", "before", "call", "ran", "after", "receipt", "settle"]
     assert (step.answer, step.outcome) == ("ask", "done")
     assert [type(event) for event in rig.events] == [StepJudged, Waiting, Answered, StepDone]
 
@@ -215,7 +215,7 @@ def test_unannounced_deletions_are_put_back_and_refused_without_a_person() -> No
     rig = Rig()
     rig.workspace.next_changes = deleted(6)
     step = rig.submit("run_command", '{"command": "rm *"}')
-    assert rig.log == ["before", "call", "ran", "after", "revert", "receipt", "asked", "answered"]
+    assert rig.log == ["before", "call", "ran", "after", "revert", "receipt", "settle", "asked", "answered"]
     assert step.outcome == "refused"
     assert "6 files" in step.text.value
     assert asyncio.run(rig.store.changes()) == []
@@ -230,6 +230,14 @@ def test_unannounced_deletions_are_done_after_a_yes() -> None:
     assert "released" in rig.log
     assert step.outcome == "done"
     assert rig.approver.asked[0].title == "delete 6 files: run rm *"
+
+
+def test_moving_many_files_is_not_deleting_them() -> None:
+    rig = Rig()
+    there = [Change(f"new/f{n}", ChangeKind.CREATED, None, Digest("d"), 1) for n in range(9)]
+    rig.workspace.next_changes = [*deleted(9), *there]
+    assert rig.submit("run_command", '{"command": "mv f* new"}').outcome == "done"
+    assert "revert" not in rig.log
 
 
 def test_a_few_deletions_by_a_command_are_free() -> None:
@@ -248,7 +256,7 @@ def test_a_wall_that_cannot_be_built_is_a_recorded_failure() -> None:
     step = rig.submit(*write())
     assert step.outcome == "failed"
     assert "bubblewrap is missing" in step.text.value
-    assert rig.log[-1] == "receipt"
+    assert rig.log[-2:] == ["receipt", "settle"]
 
 
 def test_a_cancelled_call_is_recorded_as_stopped() -> None:

@@ -27,7 +27,9 @@ CALL = CallId("call")
 def during(versions: Versions, effect: Callable[[], object]) -> tuple[Change, ...]:
     mark = versions.before(CALL)
     effect()
-    return versions.after(mark)
+    changes = versions.after(mark)
+    versions.settle(mark)
+    return changes
 
 
 def test_a_folder_replaced_by_a_link_leads_no_restored_file_out(place: Place) -> None:

@@ -23,7 +23,9 @@ CALL = CallId("call")
 def during(versions: Versions, effect: Callable[[], object]) -> tuple[Change, ...]:
     mark = versions.before(CALL)
     effect()
-    return versions.after(mark)
+    changes = versions.after(mark)
+    versions.settle(mark)
+    return changes
 
 
 def listed(changes: tuple[Change, ...]) -> list[tuple[str, str]]:
@@ -265,6 +267,8 @@ def test_overlapping_marks_each_list_what_happened_since(place: Place) -> None:
     (place.root / "b").write_text("b")
     assert listed(versions.after(first)) == [("created", "a"), ("created", "b")]
     assert listed(versions.after(second)) == [("created", "b")]
+    for mark in (first, second):
+        versions.settle(mark)
     assert versions.unfinished() == ()
 
 
@@ -272,9 +276,20 @@ def test_a_mark_is_closed_once(place: Place) -> None:
     versions = place.versions()
     mark = versions.before(CALL)
     versions.after(mark)
+    versions.settle(mark)
     for closed in (mark, Mark(999)):
         with pytest.raises(NotFound):
             versions.after(closed)
+        with pytest.raises(NotFound):
+            versions.settle(closed)
+
+
+def test_a_mark_that_was_read_but_not_settled_is_found_again(place: Place) -> None:
+    versions = place.versions()
+    mark = versions.before(CALL)
+    (place.root / "a").write_text("a")
+    told = versions.after(mark)
+    assert place.versions().unfinished() == ((CALL, told),)
 
 
 def test_a_second_process_sees_what_the_first_recorded(place: Place) -> None:
