@@ -1,0 +1,1 @@
+"""The ways out: adapters of ports/egress."""

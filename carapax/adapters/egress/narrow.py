@@ -1,0 +1,256 @@
+"""An HTTP client that reaches one origin and never holds the key it uses.
+
+Layer: adapters/egress. Owns the check of every request against one origin, the swap of the placeholder for the secret
+at the last hop, and the bounds on what comes back. Absent: cookies, redirects, content encodings (a small body may
+unpack to a huge one), any credential of the caller's own, any per-request network option.
+Laws: a request elsewhere is refused before a name is looked up; the caller's request object never holds the secret;
+an error names the host, never the secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx2
+
+from carapax.adapters.egress.scrub import Scrubber
+from carapax.core.terms.error import Refused
+from carapax.ports.vault import Vault
+
+CONNECT_MS = 10_000
+DEFAULT_PORTS = {"http": 80, "https": 443}
+CREDENTIAL_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie")
+SWAPPED_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host (lower case, IDNA) and port: what a client is allowed to reach."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class NarrowClient(httpx2.AsyncClient):
+    """An AsyncClient for one origin. `placeholder` is what a caller writes where the credential belongs."""
+
+    placeholder: str = ""
+
+
+def open_client(
+    *,
+    base_url: str,
+    secret: str,
+    vault: Vault,
+    timeout_ms: int,
+    proxy: str,
+    response_bytes: int,
+    inner: httpx2.AsyncBaseTransport | None = None,
+) -> NarrowClient:
+    """A client that reaches the origin of `base_url` only. `inner` replaces the transport that dials (tests)."""
+    origin = origin_of(base_url)
+    placeholder = f"placeholder-{secrets.token_hex(16)}"
+    transport = NarrowTransport(
+        origin=origin,
+        inner=inner or _dialing(origin, proxy),
+        vault=vault,
+        secret=secret,
+        placeholder=placeholder,
+        timeout_ms=timeout_ms,
+        response_bytes=response_bytes,
+    )
+    client = NarrowClient(
+        transport=transport,
+        base_url=base_url,
+        timeout=timeout_ms / 1000,
+        follow_redirects=False,
+        trust_env=False,
+    )
+    client.placeholder = placeholder
+    return client
+
+
+def origin_of(base_url: str) -> Origin:
+    """The origin of an address. Raises Refused (see DirectEgress.client)."""
+    try:
+        url = httpx2.URL(base_url)
+    except (httpx2.InvalidURL, ValueError, TypeError):
+        raise _refused("The address of the service is not a valid URL.") from None
+    return _checked_origin(url)
+
+
+def _checked_origin(url: httpx2.URL) -> Origin:
+    host = url.raw_host.decode("ascii")
+    if url.scheme not in DEFAULT_PORTS or not host:
+        raise _refused("The address of the service must begin with https:// (or http:// on this machine).")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise _refused(f"The port of {host} is not one (1 to 65535).")
+    if url.userinfo:
+        raise _refused(f"An address with a user name or password is refused ({host}).")
+    if url.scheme == "http" and not is_loopback(host):
+        raise _refused(f"Plain http:// is only for this machine; {host} must be reached with https://.")
+    return Origin(url.scheme, host, url.port or DEFAULT_PORTS[url.scheme])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its spelling: localhost, 127.0.0.0/8, ::1. Nothing is looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class NarrowTransport(httpx2.AsyncBaseTransport):
+    """Checks a request, swaps the credential, bounds and scrubs the answer."""
+
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        inner: httpx2.AsyncBaseTransport,
+        vault: Vault,
+        secret: str,
+        placeholder: str,
+        timeout_ms: int,
+        response_bytes: int,
+    ) -> None:
+        self._origin = origin
+        self._inner = inner
+        self._vault = vault
+        self._secret = secret
+        self._placeholder = placeholder
+        self._timeout_ms = timeout_ms
+        self._response_bytes = response_bytes
+
+    def __repr__(self) -> str:
+        return f"NarrowTransport({self._origin})"
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request. Raises Refused for everything the module's laws exclude."""
+        self._check_target(request)
+        bearer = self._check_credentials(request.headers)
+        value = self._secret_value() if bearer else ""
+        response = await self._inner.handle_async_request(self._sealed(request, bearer, value))
+        if (refusal := self._unwanted(response)) is not None:
+            await response.aclose()
+            raise refusal
+        return self._bounded(response, value.encode("ascii"))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def _check_target(self, request: httpx2.Request) -> None:
+        if _checked_origin(request.url) != self._origin:
+            raise _refused(f"This connection reaches {self._origin} only; {request.url.host or 'no host'} is refused.")
+        hosts = request.headers.get_list("host")
+        if len(hosts) > 1 or any(host != request.url.netloc.decode("ascii") for host in hosts):
+            raise _refused(f"A Host header that differs from {self._origin} is refused.")
+        if self._placeholder in str(request.url):
+            raise _refused(f"A credential in the address of a request to {self._origin} is refused.")
+
+    def _check_credentials(self, headers: httpx2.Headers) -> str:
+        """The header that carries the placeholder, "" when none does."""
+        found = [name for name in CREDENTIAL_HEADERS if name in headers]
+        for name in found:
+            wanted = f"Bearer {self._placeholder}" if name == "authorization" else self._placeholder
+            if name not in SWAPPED_HEADERS or headers.get_list(name) != [wanted]:
+                raise _refused(f"A credential supplied by the caller ({name}) is refused for {self._origin}.")
+        if len(found) > 1:
+            raise _refused(f"More than one credential header is refused for {self._origin}.")
+        if any(self._placeholder in value for name, value in headers.multi_items() if name not in found):
+            raise _refused(f"A placeholder outside a credential header is refused for {self._origin}.")
+        return found[0] if found else ""
+
+    def _secret_value(self) -> str:
+        if not self._secret:
+            return ""
+        value = self._vault.find_secret(self._secret)
+        if not value:
+            raise _refused(
+                f"There is no key for {self._origin.host}: the secret {self._secret!r} is not in the vault.",
+                "Set it with `carapax model`, or in the environment variable it names.",
+            )
+        # Checked here because a header library's own complaint would quote the value.
+        if any(not 0x20 < ord(char) < 0x7F for char in value):
+            raise _refused(
+                f"The secret {self._secret!r} has characters that no key has (spaces, line ends, non-ASCII).",
+                "Set it again with `carapax model`.",
+            )
+        return value
+
+    def _sealed(self, request: httpx2.Request, bearer: str, value: str) -> httpx2.Request:
+        # A new request: the caller's own, which exceptions and logs may show, keeps the placeholder.
+        headers = request.headers.copy()
+        headers["accept-encoding"] = "identity"
+        if bearer and value:
+            headers[bearer] = f"Bearer {value}" if bearer == "authorization" else value
+        elif bearer:
+            del headers[bearer]
+        seconds = self._timeout_ms / 1000
+        connect = min(self._timeout_ms, CONNECT_MS) / 1000
+        # Only the timeouts: other extensions could change the target or the server name of TLS.
+        timeouts = {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
+        return httpx2.Request(
+            request.method, request.url, headers=headers, stream=request.stream, extensions={"timeout": timeouts}
+        )
+
+    def _unwanted(self, response: httpx2.Response) -> Refused | None:
+        if response.status_code in REDIRECTS:
+            return _refused(f"{self._origin} answered with a redirect ({response.status_code}); none is followed.")
+        if response.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+            return _refused(f"{self._origin} answered with a content encoding that was not asked for.")
+        return None
+
+    def _bounded(self, response: httpx2.Response, value: bytes) -> httpx2.Response:
+        headers = response.headers.raw
+        if value:
+            headers = [(name, text.replace(value, b"*" * len(value))) for name, text in headers]
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        kept = {k: v for k, v in response.extensions.items() if k in ("http_version", "reason_phrase")}
+        stream = NarrowStream(response.stream, Scrubber(value), self._origin, self._response_bytes)
+        return httpx2.Response(response.status_code, headers=headers, stream=stream, extensions=kept)
+
+
+class NarrowStream(httpx2.AsyncByteStream):
+    """A body, scrubbed and bounded."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, scrubber: Scrubber, origin: Origin, bytes_left: int) -> None:
+        self._inner = inner
+        self._scrubber = scrubber
+        self._origin = origin
+        self._bytes_left = bytes_left
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            self._bytes_left -= len(chunk)
+            if self._bytes_left < 0:
+                raise _refused(f"The answer of {self._origin} is longer than the bound; the rest was not read.")
+            if clean := self._scrubber.feed(chunk):
+                yield clean
+        if rest := self._scrubber.flush():
+            yield rest
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _dialing(origin: Origin, proxy: str) -> httpx2.AsyncBaseTransport:
+    # For plain http on this machine an empty context: no authority is loaded, and TLS could not succeed.
+    context = ssl.create_default_context() if origin.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, retries=0, proxy=proxy or None)
+
+
+def _refused(what: str, next_step: str = "Check the address of the service in the settings.") -> Refused:
+    return Refused(what, next_step=next_step)

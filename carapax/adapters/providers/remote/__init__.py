@@ -1,0 +1,1 @@
+"""Models reached over the network, on the OpenAI or the Anthropic wire."""

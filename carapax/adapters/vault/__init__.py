@@ -1,0 +1,1 @@
+"""Where secrets and keys rest: adapters of ports/vault."""
