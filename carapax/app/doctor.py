@@ -174,11 +174,11 @@ def _store(home: Home, clock: SystemClock) -> list[Check]:
 
 
 def _model(home: Home, settings: Settings, environ: Mapping[str, str]) -> list[Check]:
-    from carapax.adapters.providers.catalogue import EMBEDDED, SERVICES, choose_model
+    from carapax.adapters.providers.catalogue import EMBEDDED, SERVICES
     from carapax.adapters.providers.embedded.weights import FILE_NAME, MODEL, is_marked
-    from carapax.app.model_source import model_settings, open_vault
+    from carapax.app.model_source import open_vault, present_choice
 
-    choice = choose_model(model_settings(settings), environ)
+    choice = present_choice(settings, environ)
     if choice.provider == EMBEDDED:
         path = home.models / FILE_NAME
         if not path.exists():

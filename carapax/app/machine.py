@@ -175,12 +175,12 @@ class Machine:
     # settings
 
     def model_choices(self) -> Sequence[ModelChoice]:
-        from carapax.adapters.providers.catalogue import COMPATIBLE, EMBEDDED, SERVICES, choose_model
-        from carapax.app.model_source import model_settings, open_vault
+        from carapax.adapters.providers.catalogue import COMPATIBLE, EMBEDDED, SERVICES
+        from carapax.app.model_source import open_vault, present_choice
 
         settings = load_settings(self._home, self._environ)
         chosen = bool(settings.model_provider) or "CARAPAX_MODEL" in self._environ
-        current = choose_model(model_settings(settings), self._environ)
+        current = present_choice(settings, self._environ)
         vault = open_vault(self._home, self._environ)
         first = ModelChoice(
             EMBEDDED, "Qwen2.5-Coder 1.5B, on this machine", "", current=chosen and current.provider == EMBEDDED
@@ -199,11 +199,11 @@ class Machine:
         ]
 
     def set_model(self, name: str, *, model: str, url: str, key: str | None) -> Saved:
-        from carapax.adapters.providers.catalogue import SERVICES, choose_model
-        from carapax.app.model_source import model_settings, open_vault, with_model
+        from carapax.adapters.providers.catalogue import SERVICES
+        from carapax.app.model_source import open_vault, present_choice, with_model
 
         settings = with_model(load_settings(self._home, self._environ), name, model, url)
-        choice = choose_model(model_settings(settings), {})
+        choice = present_choice(settings, {})
         if key:
             open_vault(self._home, {}).put_secret(choice.secret or SERVICES[name].secret, key)
         save_settings(self._home, settings)

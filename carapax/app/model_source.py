@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from carapax.adapters.egress.direct import DirectEgress
-from carapax.adapters.providers.catalogue import EMBEDDED, SECRET_VARIABLES, ModelChoice, ModelSettings, choose_model
+from carapax.adapters.providers.catalogue import (
+    EMBEDDED,
+    MODEL_VARIABLE,
+    SECRET_VARIABLES,
+    ModelChoice,
+    ModelSettings,
+    choose_model,
+)
 from carapax.adapters.vault.files import FileVault
 from carapax.app.settings import Home, Settings, load_settings
 from carapax.ports.provider import Provider
@@ -23,14 +30,17 @@ def open_vault(home: Home, environ: Mapping[str, str]) -> FileVault:
     return FileVault(home.secrets, environ=environ, env_names=SECRET_VARIABLES)
 
 
-def model_settings(settings: Settings) -> ModelSettings:
-    """The settings' model part; all empty means "not chosen"."""
-    return ModelSettings(
+def present_choice(settings: Settings, environ: Mapping[str, str]) -> ModelChoice:
+    """The model in use: CARAPAX_MODEL for this run, else the settings, else the embedded one. Raises SettingsInvalid."""
+    if environ.get(MODEL_VARIABLE, "").strip():
+        return choose_model(ModelSettings(), environ)
+    chosen = ModelSettings(
         provider=settings.model_provider or EMBEDDED,
         model=settings.model_name,
         base_url=settings.model_base_url,
         secret=settings.model_secret,
     )
+    return choose_model(chosen, {})
 
 
 class ModelSource:
@@ -50,7 +60,7 @@ class ModelSource:
         stamp = self._read_stamp()
         if self._provider is None or stamp != self._stamp:
             settings = load_settings(self._home, self._environ)
-            choice = choose_model(model_settings(settings), self._environ)
+            choice = present_choice(settings, self._environ)
             if choice != self._choice:
                 self._replace(self._build(choice, settings))
                 self._choice = choice

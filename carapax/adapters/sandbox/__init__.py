@@ -1,0 +1,1 @@
+"""Adapters of the sandbox port, one package per kind of wall."""

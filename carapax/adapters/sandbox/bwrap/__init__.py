@@ -1,0 +1,9 @@
+"""The default sandbox tier: bubblewrap, a system call filter and control groups.
+
+Layer: adapters/sandbox. The package's door; everything else in it is private to it.
+"""
+
+from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
+from carapax.adapters.sandbox.bwrap.bounds import Bounds
+
+__all__ = ("Bounds", "BwrapSandbox")

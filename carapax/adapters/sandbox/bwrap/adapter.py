@@ -1,0 +1,114 @@
+"""Bubblewrap sandbox: the default tier, for the shell, files and skills that were approved.
+
+Layer: adapters/sandbox. Owns the check of the guard's seal, one use per call, and the thread each job runs in.
+Absent: Landlock, read-only folders inside the workspace, any network: later walls. A host's socket file that
+lies in the workspace can be connected to; whoever shows such a folder shows the socket.
+Laws: no authority, no start; a wall that is missing stops every job; no process of a job outlives `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from carapax.adapters.sandbox.bwrap.bounds import Bounds, decide_job
+from carapax.adapters.sandbox.bwrap.launch import Plan, launch
+from carapax.adapters.sandbox.bwrap.mechanism import find_walls
+from carapax.adapters.sandbox.bwrap.place import find_interpreter, own_code, verify_same, verify_workspace
+from carapax.adapters.sandbox.bwrap.probe import probe_walls
+from carapax.adapters.sandbox.bwrap.recipe import find_system
+from carapax.core.terms.action import ToolManifest
+from carapax.core.terms.authority import AuthorizedCall, verify_call
+from carapax.core.terms.check import Check, Standing
+from carapax.core.terms.error import AuthorityInvalid, SandboxUnavailable
+from carapax.core.terms.ids import CallId
+from carapax.ports.clock import Clock
+from carapax.ports.sandbox import Job, Mount, Ran
+
+FORGET_AFTER_MS = 86_400_000  # past its deadline, so that a clock set back a little revives nothing
+_MANY_USED = 10_000
+
+
+class BwrapSandbox:
+    """Runs sealed jobs in bubblewrap. Raises SandboxUnavailable when the workspace is unfit to be shown."""
+
+    def __init__(
+        self,
+        workspace: Path,
+        key: bytes,
+        clock: Clock,
+        *,
+        forbidden: tuple[Path, ...] = (),
+        bounds: Bounds | None = None,
+    ) -> None:
+        self._home = Path(os.path.expanduser("~"))
+        self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
+        self._forbidden = forbidden
+        self._key = key
+        self._clock = clock
+        self._bounds = bounds or Bounds()
+        self._used: dict[CallId, int] = {}
+        self._plan: Plan | None = None
+        self._threads = ThreadPoolExecutor(self._bounds.jobs, thread_name_prefix="sandbox")
+
+    async def run(self, authorized: AuthorizedCall, job: Job) -> Ran:
+        """Run one job for one sealed call, once; its ceilings are the least of job, manifest and bounds.
+
+        Raises AuthorityInvalid, SandboxUnavailable, Malformed; nothing was started then.
+        """
+        verified = verify_call(authorized, self._key, self._clock.now_ms())
+        manifest = verified.call.manifest
+        if job.mount is Mount.WRITE and not manifest.touches_workspace:
+            raise AuthorityInvalid(f"the tool {manifest.name} does not declare that it changes the workspace")
+        self._use(verified.call.call, authorized.deadline_ms)
+        return await self._launch(job, manifest)
+
+    async def probe(self) -> Sequence[Check]:
+        """Try every way out from inside, by the very recipe that `run` uses."""
+        try:
+            plan = await asyncio.to_thread(self._planned)
+        except SandboxUnavailable as error:
+            return (Check("the sandbox", Standing.FAILED, error.what, error.next_step),)
+        return await probe_walls(plan, self._forbidden, lambda job: self._launch(job, None))
+
+    def close(self) -> None:
+        """Let the idle threads go. No job may be running."""
+        self._threads.shutdown(wait=False)
+
+    def _use(self, call: CallId, deadline_ms: int) -> None:
+        if call in self._used:
+            raise AuthorityInvalid("the call was already used")
+        if len(self._used) >= _MANY_USED:
+            now_ms = self._clock.now_ms()
+            self._used = {c: until for c, until in self._used.items() if until + FORGET_AFTER_MS > now_ms}
+        self._used[call] = deadline_ms
+
+    async def _launch(self, job: Job, manifest: ToolManifest | None) -> Ran:
+        bounded = decide_job(job, self._bounds, manifest)
+        cancelled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, bounded, cancelled)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            os.eventfd_write(cancelled, 1)
+            with contextlib.suppress(SandboxUnavailable):  # the turn is over; the next job will name the fault
+                await running
+            raise
+        finally:
+            os.close(cancelled)
+
+    def _blocking(self, job: Job, cancelled: int) -> Ran:
+        plan = self._planned()
+        verify_same(self._workspace)
+        return launch(plan, job, cancelled)
+
+    def _planned(self) -> Plan:
+        """The plan, made on first use; a machine that is mended needs no restart."""
+        if self._plan is None:
+            interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
+            self._plan = Plan(find_walls(), find_system(interpreter), self._bounds, self._workspace.path)
+        return self._plan

@@ -1,0 +1,134 @@
+"""Recipe: the exact bubblewrap arguments of one job. Pure: same spec, same words.
+
+Layer: adapters/sandbox/bwrap. Owns what is visible inside and how; the probe runs the same recipe.
+Absent: Landlock (executing from /tmp, sockets lying in the workspace) and a way to the network: later walls.
+Traps met here: `--clearenv` leaves /proc/1/environ, so /proc/1 is covered and bwrap starts with no environment;
+bubblewrap leaves /proc/sys writable for the host's root, so /proc is read-only as a whole.
+Laws: nothing of the host is writable inside but the workspace; every tmpfs has a size or is read-only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from carapax.adapters.sandbox.bwrap.bounds import Bounds
+from carapax.ports.sandbox import Mount
+
+INSIDE = "/workspace"
+UID = "1000"
+ETC = {
+    "passwd": b"root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nagent:x:1000:1000:agent:/tmp:/bin/bash\n"
+    b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "group": b"root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n",
+    "hosts": b"127.0.0.1 localhost carapax\n::1 localhost\n",
+    "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",  # no dns: a name lookup leaves no packet
+}
+_SHOWN_IF_PRESENT = (
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted",
+)
+_ZONES = Path("/usr/share/zoneinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What of the host every job sees, found once."""
+
+    links: tuple[tuple[str, str], ...]  # (target, path): /bin → usr/bin and the like
+    shown: tuple[str, ...]  # bound read-only at the same path
+    path: str  # the PATH inside
+    zone: str = ""  # target of /etc/localtime
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Descriptors that bubblewrap reads its recipe's data from."""
+
+    filter: int
+    status: int
+    gate: int
+    hold: int  # the gate's other end: if we die before opening it, it stays shut instead of reading its end as "go"
+    etc: tuple[tuple[str, int], ...]
+
+
+def find_system(interpreter: Path | None) -> System:
+    """Look at the host once: how /bin and its like are laid out, which read-only files exist."""
+    links: list[tuple[str, str]] = []
+    shown = ["/usr"]
+    for name in ("bin", "lib", "lib64", "sbin"):
+        there = Path("/", name)
+        if there.is_symlink() and there.resolve().is_relative_to("/usr"):
+            links.append((str(there.resolve()).lstrip("/"), str(there)))
+        elif there.is_dir():
+            shown.append(str(there))
+    shown += [p for p in _SHOWN_IF_PRESENT if Path(p).exists()]
+    words = ["/usr/local/bin", "/usr/bin", "/bin"]
+    if interpreter is not None:
+        shown.append(str(interpreter))
+        words.insert(0, str(interpreter / "bin"))
+    zone = Path("/etc/localtime").resolve()
+    return System(tuple(links), tuple(shown), ":".join(words), str(zone) if zone.is_relative_to(_ZONES) else "")
+
+
+def render_recipe(system: System, bounds: Bounds, workspace: Path, mount: Mount, handed: Handed) -> tuple[str, ...]:
+    """Every bubblewrap option of one job, in order (the program's own words follow them)."""
+    return (
+        *_isolation(handed),
+        *_environment(system),
+        *_root(system, handed),
+        *_kernel_folders(bounds),
+        *_workspace(workspace, mount),
+        *("--remount-ro", "/"),
+    )
+
+
+def _isolation(handed: Handed) -> tuple[str, ...]:
+    return (
+        *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", UID, "--gid", UID, "--hostname", "carapax"),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--seccomp", str(handed.filter), "--json-status-fd", str(handed.status), "--block-fd", str(handed.gate)),
+        *("--sync-fd", str(handed.hold)),
+    )
+
+
+def _environment(system: System) -> tuple[str, ...]:
+    fixed = {"PATH": system.path, "HOME": "/tmp", "LANG": "C.UTF-8", "TERM": "dumb", "USER": "agent"}  # noqa: S108 - inside
+    return ("--clearenv", *(word for name, value in fixed.items() for word in ("--setenv", name, value)))
+
+
+def _root(system: System, handed: Handed) -> tuple[str, ...]:
+    words = ["--perms", "0755", "--dir", "/etc"]
+    for path in system.shown:
+        words += ["--ro-bind", path, path]
+    for target, path in system.links:
+        words += ["--symlink", target, path]
+    for name, descriptor in handed.etc:
+        words += ["--file", str(descriptor), f"/etc/{name}"]
+    if system.zone:
+        words += ["--symlink", system.zone, "/etc/localtime"]
+    return tuple(words)
+
+
+def _kernel_folders(bounds: Bounds) -> tuple[str, ...]:
+    return (
+        *("--proc", "/proc", "--perms", "0000", "--size", "4096", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"),
+        *("--remount-ro", "/proc"),
+        *("--dev", "/dev", "--perms", "1777", "--size", str(bounds.shm_bytes), "--tmpfs", "/dev/shm"),  # noqa: S108 - inside
+        *("--remount-ro", "/dev"),
+        *("--perms", "1777", "--size", str(bounds.tmp_bytes), "--tmpfs", "/tmp"),  # noqa: S108 - inside
+    )
+
+
+def _workspace(workspace: Path, mount: Mount) -> tuple[str, ...]:
+    match mount:
+        case Mount.NONE:
+            return ("--perms", "0555", "--dir", INSIDE, "--chdir", INSIDE)
+        case Mount.READ:
+            return ("--ro-bind", str(workspace), INSIDE, "--chdir", INSIDE)
+        case Mount.WRITE:
+            return ("--bind", str(workspace), INSIDE, "--chdir", INSIDE)
