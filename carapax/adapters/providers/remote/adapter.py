@@ -256,6 +256,8 @@ def _open_openai(choice: ModelChoice, client: Any) -> Model:
         http_client=client,
         default_headers=headers,
     )
+    completions: Any = sdk.chat.completions
+    completions.create = _plainly(completions.create)
     profile = OpenAIModelProfile(
         openai_chat_streaming_requires_finish_reason=True,
         openai_chat_supports_max_completion_tokens=choice.provider == "openai",
@@ -266,6 +268,15 @@ def _open_openai(choice: ModelChoice, client: Any) -> Model:
     return OpenAIChatModel(
         choice.model, provider=OpenAICompatibleProvider(choice.provider, openai_client=sdk, profile=profile)
     )
+
+
+def _plainly(create: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Send messages as they are: they are in wire form, and the SDK's walk over them costs 0.3 ms each."""
+
+    async def plain_create(*, messages: Any, extra_body: Any = None, **given: Any) -> Any:
+        return await create(messages=[], extra_body={**(extra_body or {}), "messages": messages}, **given)
+
+    return plain_create
 
 
 def _open_anthropic(choice: ModelChoice, client: Any) -> Model:
