@@ -26,7 +26,7 @@ from carapax.core.terms.ids import ApprovalId, SessionId, TokenId, TurnId
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Source
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.plain import plain
-from carapax.core.terms.principal import Principal, Scope
+from carapax.core.terms.principal import Principal, Role, Scope
 from carapax.guard.monitor import Guard
 from carapax.ports.clock import Clock
 from carapax.ports.gateway import MintedToken, Undone
@@ -128,6 +128,8 @@ class CarapaxGateway:
     # approvals
 
     async def list_approvals(self, principal: Principal, state: ApprovalState | None) -> Sequence[Approval]:
+        if principal.role not in (Role.OWNER, Role.APPROVER):
+            return ()
         return await self._p.store.list_approvals(state, limit=100)
 
     async def answer(self, principal: Principal, approval: ApprovalId, approve: bool) -> Approval:

@@ -93,7 +93,7 @@ def in_child(work: Callable[[], None], *, bound_s: float = CHILD_S) -> int:
         try:
             work()
             code = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child's main: whatever it is, it is printed and counted
             traceback.print_exc(file=sys.__stderr__)
         finally:
             os._exit(code)
