@@ -1,0 +1,49 @@
+# `make run` and `make test` are all the set-up there is. Both go through scripts/setup.sh, which says what it does.
+.POSIX:
+.PHONY: run test setup check bench bench-setup clean lock help
+
+UV = uv
+PY = .venv/bin/python
+
+run: ## talk to it here; without a terminal: one sample turn, then serve
+	@sh scripts/setup.sh run
+	@if [ -t 0 ] && [ -t 1 ]; then exec .venv/bin/carapax chat; else exec .venv/bin/carapax serve --sample; fi
+
+test: ## every check and every test
+	@sh scripts/setup.sh test
+	@$(MAKE) -s check
+
+check:
+	.venv/bin/ruff format --check carapax tests scripts bench
+	.venv/bin/ruff check carapax tests scripts bench
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) -m pytest
+
+setup: ## system packages, environment, model; starts nothing
+	@sh scripts/setup.sh run
+
+bench-setup: ## what the measurements need beyond the set-up, from its own lock into its own environment
+	@sh scripts/setup.sh test
+	@if [ -f requirements/bench.lock ]; then \
+	  test -x .venv-bench/bin/python || $(PY) -m venv .venv-bench; \
+	  .venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.lock; \
+	fi
+
+bench: bench-setup ## run every measurement and renew bench/RESULTS.md
+	@mkdir -p bench/out
+	@for one in bench/*/run.py; do \
+	  name=$$(basename "$$(dirname "$$one")"); echo "== $$name"; $(PY) "$$one" --json "bench/out/$$name.json" || exit 1; \
+	done
+	@if [ -f bench/results.py ]; then $(PY) bench/results.py; fi
+
+lock: ## renew the locks: versions and hashes, no registry addresses
+	$(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements/run.in -o requirements/run.lock
+	$(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements/dev.in -o requirements/dev.lock
+
+clean: ## remove the environment and the caches; your home (~/.carapax) stays
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/out
+	find carapax tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
