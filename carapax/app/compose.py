@@ -25,11 +25,12 @@ from carapax.app.access import Access
 from carapax.app.clock import SystemClock, spoken_code
 from carapax.app.desk import Desk
 from carapax.app.gateway import CarapaxGateway, Parts
+from carapax.app.home import Home
 from carapax.app.meter import Meter
 from carapax.app.model_source import ModelSource
 from carapax.app.policy_file import PolicyFile
 from carapax.app.recover import recover
-from carapax.app.settings import Home, Settings
+from carapax.app.settings import Settings
 from carapax.app.turns import Turns
 from carapax.app.walls import ProvenSandbox
 from carapax.core.terms.conversation import Turn

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from carapax.app.clock import SystemClock
-from carapax.app.settings import Home, Settings, load_settings
+from carapax.app.home import Home
+from carapax.app.settings import Settings, load_settings
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import CarapaxError, LedgerCorrupt
 

@@ -7,31 +7,31 @@ line must start in 150 ms.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from carapax.app.settings import Home, find_home, load_settings, save_settings
-from carapax.core.terms.error import Malformed, NotFound
-from carapax.surfaces.cli.local import ModelChoice, Saved, Served, ServeOptions, Started
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
     from carapax.app.compose import Running
+    from carapax.app.home import Home
     from carapax.app.policy_file import PolicyFile
     from carapax.core.terms.check import Check
     from carapax.core.terms.limit import Budget, Budgets, Span
     from carapax.surfaces.cli.banner import Banner
+    from carapax.surfaces.cli.local import ModelChoice, Saved, Served, ServeOptions, Started
 
 
 class Machine:
     """Implements Local for one environment."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        from carapax.app.home import find_home
+
         self._environ = environ
-        self._home: Home = find_home(environ)
+        self._home = find_home(environ)
 
     def home(self) -> Path:
         return self._home.root
@@ -39,9 +39,13 @@ class Machine:
     # the gateway
 
     def start_gateway(self) -> Started:
+        import subprocess
+
+        from carapax.surfaces.cli.local import Started
+
         self._home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = self._home.root / "start.log"
-        with log.open("wb") as output:
+        with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "carapax.app.entry", "serve"],
                 stdin=subprocess.DEVNULL,
@@ -55,13 +59,18 @@ class Machine:
             if process.poll() is None:
                 return ""
             lines = log.read_text("utf-8", "replace").strip().splitlines()
-            return lines[-1] if lines else f"it ended with code {process.returncode}"
+            said = " ".join(line.strip() for line in lines[-3:])
+            return said or f"it ended with code {process.returncode}"
 
         return Started(process.pid, ended)
 
     def serve(self, options: ServeOptions, banner: Banner, on_ready: Callable[[Served], None]) -> int:
+        from dataclasses import replace
+
         import carapax
         from carapax.app.serve import serve
+        from carapax.app.settings import load_settings
+        from carapax.surfaces.cli.local import ServeOptions
 
         settings = load_settings(self._home, self._environ)
         default = ServeOptions()
@@ -129,6 +138,8 @@ class Machine:
 
     def _ledger(self) -> Path:
         if not self._home.ledger.is_dir():
+            from carapax.core.terms.error import NotFound
+
             raise NotFound("There is no ledger yet.", next_step="It is made at the first start: `carapax chat`.")
         return self._home.ledger
 
@@ -177,6 +188,8 @@ class Machine:
     def model_choices(self) -> Sequence[ModelChoice]:
         from carapax.adapters.providers.catalogue import COMPATIBLE, EMBEDDED, SERVICES
         from carapax.app.model_source import open_vault, present_choice
+        from carapax.app.settings import load_settings
+        from carapax.surfaces.cli.local import ModelChoice
 
         settings = load_settings(self._home, self._environ)
         chosen = bool(settings.model_provider) or "CARAPAX_MODEL" in self._environ
@@ -201,6 +214,8 @@ class Machine:
     def set_model(self, name: str, *, model: str, url: str, key: str | None) -> Saved:
         from carapax.adapters.providers.catalogue import SERVICES
         from carapax.app.model_source import open_vault, present_choice, with_model
+        from carapax.app.settings import load_settings, save_settings
+        from carapax.surfaces.cli.local import Saved
 
         settings = with_model(load_settings(self._home, self._environ), name, model, url)
         choice = present_choice(settings, {})
@@ -215,13 +230,14 @@ class Machine:
     def set_budget(self, span: Span, budget: Budget) -> Saved:
         from dataclasses import fields
 
-        given = {f.name: getattr(budget, f.name) for f in fields(budget) if getattr(budget, f.name) is not None}
-        if not given:
-            raise Malformed("No budget was given.")
+        from carapax.surfaces.cli.local import Saved
+
         policy = self.policy_file()
-        policy.current()
-        for kind, value in given.items():
-            policy.set_budget(span.value, kind, value)
+        present = getattr(policy.current().budgets, span.value)
+        for field in fields(budget):
+            value = getattr(budget, field.name)
+            if value != getattr(present, field.name):
+                policy.set_budget(span.value, field.name, value)
         return Saved(live=True)
 
 
@@ -230,6 +246,7 @@ def ledger_public_key(home: Home) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from carapax.adapters.vault.keys import load_or_create_seed
+    from carapax.core.terms.error import NotFound
 
     if not (home.keys / "ledger.seed").exists():
         raise NotFound("There is no ledger key.", next_step="It is made at the first start: `carapax chat`.")

@@ -19,7 +19,8 @@ from carapax.adapters.providers.catalogue import (
     choose_model,
 )
 from carapax.adapters.vault.files import FileVault
-from carapax.app.settings import Home, Settings, load_settings
+from carapax.app.home import Home
+from carapax.app.settings import Settings, load_settings
 from carapax.ports.provider import Provider
 
 Build = Callable[[ModelChoice], Provider]

@@ -72,17 +72,16 @@ class PolicyFile:
         self._replace(self.path, document)
         return policy
 
-    def set_budget(self, span: str, kind: str, value: int) -> Policy:
-        """Change one budget in the document and sign it again with the next serial."""
-        text = self.path.read_text("utf-8")
+    def set_budget(self, span: str, kind: str, value: int | None) -> Policy:
+        """Change one budget in the document (None takes the bound away) and sign it with the next serial."""
+        text = self._read(self.path).decode("utf-8")
         head, found, tail = text.partition(f"[budgets.{span}]")
         if not found:
             raise PolicyInvalid(f"The policy has no [budgets.{span}].")
         section, *rest = re.split(r"(?m)^(?=\[)", tail, maxsplit=1)
-        line = f"{kind} = {value}"
-        changed, count = re.subn(rf"(?m)^{kind}\s*=.*$", line, section)
-        section = changed if count else f"{section.rstrip()}\n{line}\n\n"
-        whole = f"{head}{found}{section}{''.join(rest)}"
+        kept = re.sub(rf"(?m)^{kind}\s*=.*\n?", "", section).rstrip()
+        line = "" if value is None else f"\n{kind} = {value}"
+        whole = f"{head}{found}{kept}{line}\n\n{''.join(rest)}".rstrip() + "\n"
         return self.write(re.sub(r"(?m)^serial\s*=.*$", f"serial = {self._highest() + 1}", whole, count=1).encode())
 
     def sign(self) -> Policy:

@@ -18,7 +18,8 @@ from pathlib import Path
 import carapax
 from carapax.app.clock import SystemClock
 from carapax.app.compose import Running, compose, prepare_home
-from carapax.app.settings import Home, Settings
+from carapax.app.home import Home
+from carapax.app.settings import Settings
 from carapax.core.terms.check import Check
 from carapax.core.terms.principal import Scope
 from carapax.surfaces.api.build import build_api
@@ -41,6 +42,7 @@ def serve(
     """Run a gateway in this process until SIGTERM, SIGINT or a stop over HTTP. Raises leaves of CarapaxError."""
     check_bind(settings.host, *_tls(settings))
     prepare_home(home)
+    home.log.touch(mode=0o600)
     logging.basicConfig(
         filename=home.log, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -73,9 +75,7 @@ async def _serve(
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             url = f"{scheme}://{host}:{port}"
             _write_private(home.address, json.dumps(_address(url)))
-            served = Served(url, running.access.new_code())
-            threading.Thread(target=on_ready, args=(served,), name="ready", daemon=True).start()
-            tasks.append(loop.create_task(_tell_walls(running, on_walls)))
+            tasks.append(loop.create_task(_tell(running, url, on_walls, on_ready)))
 
         await run_server(
             api,
@@ -95,10 +95,18 @@ async def _serve(
     return 0
 
 
-async def _tell_walls(running: Running, on_walls: Callable[[list[Check], float], None]) -> None:
+async def _tell(
+    running: Running,
+    url: str,
+    on_walls: Callable[[list[Check], float], None],
+    on_ready: Callable[[Served], None],
+) -> None:
+    """Show how the walls stand, then where to go. It already answers meanwhile."""
     began = SystemClock().monotonic_ms()
     checks = list(await asyncio.shield(running.walls.prove()))
     on_walls(checks, (SystemClock().monotonic_ms() - began) / 1000)
+    served = Served(url, running.access.new_code())
+    threading.Thread(target=on_ready, args=(served,), name="ready", daemon=True).start()
 
 
 def _api_settings(settings: Settings, port: int) -> ApiSettings:

@@ -6,76 +6,14 @@ Law: an unknown key or a wrong type is an error that names the line's key, never
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from carapax.app.home import Home
 from carapax.core.terms.error import SettingsInvalid
-
-DEFAULT_PORT = 18790
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Carapax's own folder. Nothing in it is ever mounted into a sandbox."""
-
-    root: Path
-
-    @property
-    def settings(self) -> Path:
-        return self.root / "settings.toml"
-
-    @property
-    def policy(self) -> Path:
-        return self.root / "policy" / "home.toml"
-
-    @property
-    def keys(self) -> Path:
-        return self.root / "keys"
-
-    @property
-    def ledger(self) -> Path:
-        return self.root / "ledger"
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store.sqlite"
-
-    @property
-    def versions(self) -> Path:
-        return self.root / "versions"
-
-    @property
-    def secrets(self) -> Path:
-        return self.root / "secrets"
-
-    @property
-    def models(self) -> Path:
-        return Path(os.environ.get("CARAPAX_MODELS") or self.root / "models")
-
-    @property
-    def run(self) -> Path:
-        return self.root / "run"
-
-    @property
-    def address(self) -> Path:
-        return self.run / "gateway.json"
-
-    @property
-    def cli_token(self) -> Path:
-        return self.run / "cli.token"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "gateway.log"
-
-
-def find_home(environ: Mapping[str, str]) -> Home:
-    """Where Carapax keeps its state."""
-    return Home(Path(environ.get("CARAPAX_HOME") or Path.home() / ".carapax").absolute())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +22,7 @@ class Settings:
 
     workspace: str = ""  # "" = ~/carapax
     host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
+    port: int = 18790
     tls_cert: str = ""
     tls_key: str = ""
     model_provider: str = ""  # "" = embedded

@@ -12,7 +12,8 @@ import openai
 import pytest
 
 from carapax.app.compose import compose
-from carapax.app.settings import Home, Settings
+from carapax.app.home import Home
+from carapax.app.settings import Settings
 from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.conversation import Inbound
 from carapax.core.terms.event import Answered, TurnEnded
@@ -96,7 +97,10 @@ def test_a_no_keeps_the_files(client: openai.OpenAI, gate: Gate) -> None:
 
 
 def test_a_wrong_token_is_an_authentication_error(gate: Gate) -> None:
-    with openai.OpenAI(base_url=f"{gate.url}/v1", api_key="cpx_wrong", max_retries=0) as stranger, pytest.raises(openai.AuthenticationError):
+    with (
+        openai.OpenAI(base_url=f"{gate.url}/v1", api_key="cpx_wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
         ask(stranger, "hello", "u5")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from carapax.app.compose import compose
-from carapax.app.settings import Home, Settings
+from carapax.app.home import Home
+from carapax.app.settings import Settings
 from carapax.ports.gateway import Gateway
 from tests.conformance.gateway.suite import GatewaySuite
 from tests.fakes.provider import ScriptedProvider, says, wishes

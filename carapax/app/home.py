@@ -1,0 +1,75 @@
+"""Carapax's own folder: where everything that the agent may never reach lies.
+
+Layer: app. Light to import: the command line needs nothing else of `app` to find a running gateway.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Home:
+    """Paths inside one home. Nothing in it is ever mounted into a sandbox."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.toml"
+
+    @property
+    def policy(self) -> Path:
+        return self.root / "policy" / "home.toml"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store.sqlite"
+
+    @property
+    def versions(self) -> Path:
+        return self.root / "versions"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def models(self) -> Path:
+        return Path(os.environ.get("CARAPAX_MODELS") or self.root / "models")
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def address(self) -> Path:
+        return self.run / "gateway.json"
+
+    @property
+    def cli_token(self) -> Path:
+        return self.run / "cli.token"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "gateway.log"
+
+
+def find_home(environ: Mapping[str, str]) -> Home:
+    """Where Carapax keeps its state: CARAPAX_HOME, or ~/.carapax."""
+    return Home(Path(environ.get("CARAPAX_HOME") or Path.home() / ".carapax").absolute())
