@@ -60,15 +60,23 @@ def build_prompt(
     return Prompt(INSTRUCTIONS, tuple(messages), tools, max_output_tokens)
 
 
-def _by_turn(parts: Sequence[Part]) -> list[list[Part]]:
-    turns: list[list[Part]] = []
-    last: TurnId | None = None
+def parts_until(parts: Sequence[Part], turn: TurnId) -> list[Part]:
+    """The parts of this turn and of the turns before it; messages that wait behind it are not its business yet."""
+    later: set[TurnId] = set()
+    seen: set[TurnId] = set()
     for part in parts:
-        if part.turn != last:
-            turns.append([])
-            last = part.turn
-        turns[-1].append(part)
-    return turns
+        if turn in seen and part.turn not in seen:
+            later.add(part.turn)
+        seen.add(part.turn)
+    return [part for part in parts if part.turn not in later]
+
+
+def _by_turn(parts: Sequence[Part]) -> list[list[Part]]:
+    # A message is stored when it arrives, maybe in the middle of an earlier turn.
+    turns: dict[TurnId, list[Part]] = {}
+    for part in parts:
+        turns.setdefault(part.turn, []).append(part)
+    return list(turns.values())
 
 
 def _note(parts: Sequence[Part], hidden: Sequence[Part]) -> list[Message]:

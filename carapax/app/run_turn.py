@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from carapax.agent.loop import Shown, run_loop
-from carapax.agent.prompt import PARTS, Window, build_prompt
+from carapax.agent.prompt import PARTS, Window, build_prompt, parts_until
 from carapax.app.clock import new_id
 from carapax.app.meter import Meter
 from carapax.core.flow.lattice import join_all
@@ -103,7 +103,7 @@ class TurnRun:
     async def _reply(self) -> str:
         if self.turn.state is TurnState.ACCEPTED:
             await self._store.set_turn(self.turn.id, TurnState.RUNNING)
-        parts = await self._store.parts(self.turn.session, limit=PARTS)
+        parts = parts_until(await self._store.parts(self.turn.session, limit=PARTS), self.turn.id)
         session = await self._store.find_session(self.turn.session)
         self._session_usage = session.usage if session is not None else Usage()
         watch = self._guard.watch(
@@ -120,10 +120,9 @@ class TurnRun:
         window = Window(chars=min(Window().chars, provider.facts().context_tokens * 2))
         prompt = build_prompt(parts, self._guard.manifests(), window)
         await self._check_budgets()
-        async with asyncio.timeout(None) as bound:
-            self._bound = bound
-            self._resume_clock()
-            try:
+        try:
+            async with asyncio.timeout(None) as self._bound:
+                self._resume_clock()
                 reply = await run_loop(
                     provider,
                     prompt,
@@ -131,8 +130,8 @@ class TurnRun:
                     charge=self._charge,
                     say=lambda text: self._emit(TextDelta(text)),
                 )
-            except TimeoutError as error:
-                raise _time_spent(self._wall_budget_ms()) from error
+        except TimeoutError as error:
+            raise _time_spent(self._wall_budget_ms()) from error
         await watch.release(reply, READERS)
         self._reply_label = watch.context
         return reply

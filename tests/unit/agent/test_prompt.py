@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carapax.agent.prompt import INSTRUCTIONS, RESULT_CHARS, UNKNOWN_OUTCOME, Window, build_prompt
+from carapax.agent.prompt import INSTRUCTIONS, RESULT_CHARS, UNKNOWN_OUTCOME, Window, build_prompt, parts_until
 from carapax.core.terms.conversation import Part, PartKind
 from carapax.core.terms.ids import CallId, SessionId, TurnId
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label
@@ -94,3 +94,15 @@ def test_old_results_are_cut_and_say_so_the_newest_turns_are_whole() -> None:
 def test_a_notice_is_carapaxs_own_voice() -> None:
     parts = [part(1, 1, PartKind.USER, "go"), part(2, 1, PartKind.NOTICE, "The day's budget is used up.")]
     assert build_prompt(parts, (), Window()).messages[-1].text == "[Carapax: The day's budget is used up.]"
+
+
+def test_messages_that_wait_behind_a_turn_are_not_shown_to_it() -> None:
+    parts = [
+        part(1, 1, PartKind.USER, "first"),
+        part(2, 2, PartKind.USER, "second"),
+        part(3, 1, PartKind.REPLY, "answer to first"),
+        part(4, 3, PartKind.USER, "third"),
+    ]
+    assert [p.text for p in parts_until(parts, TurnId("t1"))] == ["first", "answer to first"]
+    shown = build_prompt(parts_until(parts, TurnId("t2")), (), Window()).messages
+    assert [m.text for m in shown] == ["first", "answer to first", "second"]

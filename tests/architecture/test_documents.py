@@ -1,0 +1,65 @@
+"""Documents that a program can check against the code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+from carapax.core.policy.schema import SCHEMA
+
+ROOT = Path(__file__).parents[2]
+
+
+def text(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
+
+
+def test_the_limits_are_the_codes() -> None:
+    rows = re.findall(r"^\| [^|]+ \| ([\d,]+)[^|]*\| `([\w.]+):(\w+)` \|", text("limits.md"), re.MULTILINE)
+    assert len(rows) >= 12
+    for figure, module, name in rows:
+        assert int(figure.replace(",", "")) == getattr(importlib.import_module(module), name), name
+
+
+def test_the_stack_names_every_direct_dependency() -> None:
+    listed = set(re.findall(r"^\| ([\w-]+) \|", text("stack.md"), re.MULTILINE)) - {"package"}
+    wanted = {
+        re.split(r"[\[<>=]", line.strip())[0]
+        for name in ("run.in", "dev.in")
+        for line in (ROOT / "requirements" / name).read_text("utf-8").splitlines()
+        if line.strip() and not line.startswith(("#", "-"))
+    }
+    assert len(wanted) >= 15
+    assert listed == wanted
+
+
+def test_the_policy_format_names_every_fact() -> None:
+    facts = set(re.findall(r"(\w+): (?:String|Bool|Long)", SCHEMA))
+    assert len(facts) >= 10
+    page = text("formats/policy.md")
+    assert {fact for fact in facts if f"`{fact}`" not in page} == {"tool"}
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    assert len(pages) >= 10
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} leads to {target}"
+
+
+def test_every_room_is_on_the_map() -> None:
+    page = text("architecture.md")
+    for room in (
+        "core/terms",
+        "core/flow",
+        "core/policy",
+        "core/turn",
+        "core/ledger",
+        "ports",
+        "guard",
+        "agent",
+        "app",
+    ):
+        assert f"`{room}`" in page
