@@ -38,8 +38,8 @@ bench: bench-setup ## run every measurement and renew bench/RESULTS.md
 	@if [ -f bench/results.py ]; then $(PY) bench/results.py; fi
 
 lock: ## renew the locks: versions and hashes, no registry addresses
-	$(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements/run.in -o requirements/run.lock
-	$(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements/dev.in -o requirements/dev.lock
+	$(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links requirements/run.in -o requirements/run.lock
+	$(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links requirements/dev.in -o requirements/dev.lock
 
 clean: ## remove the environment and the caches; your home (~/.carapax) stays
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/out

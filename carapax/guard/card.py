@@ -58,7 +58,7 @@ def make_card(
 
 
 def taint_words(context: Label) -> str:
-    """What outside text the context holds, in words; "" when none."""
+    """What outside text the context holds, in words: "2 results of read_file"; "" when none."""
     if context.integrity > Integrity.EXTERNAL:
         return ""
     kinds: dict[str, int] = {}
@@ -66,7 +66,7 @@ def taint_words(context: Label) -> str:
         if source.kind == "tool":
             kinds[source.field] = kinds.get(source.field, 0) + 1
     named = ", ".join(f"{count} result{'s' if count > 1 else ''} of {name}" for name, count in sorted(kinds.items()))
-    return f"This conversation has read text from outside: {named or 'earlier messages'}."
+    return named or "earlier messages"
 
 
 def first_line(text: str) -> str:
