@@ -130,7 +130,7 @@ def _policy(home: Home, clock: SystemClock) -> list[Check]:
 
 def _ledger(home: Home, clock: SystemClock) -> list[Check]:
     from carapax.adapters.ledger.reader import read_entries, verify_ledger
-    from carapax.app.machine import ledger_public_key
+    from carapax.app.keys import ledger_public_key
 
     if not home.ledger.exists():
         return [Check("ledger", Standing.WARNING, "there is none yet", "It is made at the first start.")]

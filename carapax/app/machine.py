@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from carapax.app.compose import Running
-    from carapax.app.home import Home
     from carapax.app.policy_file import PolicyFile
     from carapax.core.terms.check import Check
     from carapax.core.terms.limit import Budget, Budgets, Span
@@ -114,6 +113,7 @@ class Machine:
 
     def ledger_verify(self, kept_checkpoint: str | None) -> Mapping[str, Any]:
         from carapax.adapters.ledger.reader import verify_ledger
+        from carapax.app.keys import ledger_public_key
 
         verified = verify_ledger(self._ledger(), ledger_public_key(self._home), kept_checkpoint)
         return {
@@ -125,6 +125,7 @@ class Machine:
 
     def ledger_prove(self, index: int) -> Mapping[str, Any]:
         from carapax.adapters.ledger.reader import prove_entry, verify_proof
+        from carapax.app.keys import ledger_public_key
         from carapax.core.terms.plain import plain
 
         text = prove_entry(self._ledger(), index)
@@ -239,22 +240,6 @@ class Machine:
             if value != getattr(present, field.name):
                 policy.set_budget(span.value, field.name, value)
         return Saved(live=True)
-
-
-def ledger_public_key(home: Home) -> bytes:
-    """The key that checkpoints are verified with. Raises NotFound when there is none yet."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from carapax.adapters.vault.keys import load_or_create_seed
-    from carapax.core.terms.error import NotFound
-
-    if not (home.keys / "ledger.seed").exists():
-        raise NotFound("There is no ledger key.", next_step="It is made at the first start: `carapax chat`.")
-    return (
-        Ed25519PrivateKey.from_private_bytes(load_or_create_seed(home.keys / "ledger.seed"))
-        .public_key()
-        .public_bytes_raw()
-    )
 
 
 def _introduce(running: Running, policy: PolicyFile, banner: Banner) -> None:

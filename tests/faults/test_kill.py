@@ -23,7 +23,7 @@ import pytest
 from carapax.adapters.ledger.reader import read_entries, verify_ledger
 from carapax.app.compose import Running, compose
 from carapax.app.home import Home
-from carapax.app.machine import ledger_public_key
+from carapax.app.keys import ledger_public_key
 from carapax.app.settings import Settings
 from carapax.core.terms.conversation import Inbound, TurnState
 from carapax.core.terms.label import OWNER

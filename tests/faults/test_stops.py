@@ -12,7 +12,7 @@ from pathlib import Path
 from carapax.adapters.ledger.reader import verify_ledger
 from carapax.app.compose import compose
 from carapax.app.home import Home
-from carapax.app.machine import ledger_public_key
+from carapax.app.keys import ledger_public_key
 from carapax.app.settings import Settings
 from carapax.core.terms.conversation import Inbound, TurnState
 from carapax.core.terms.event import TurnEnded

@@ -23,6 +23,9 @@ from carapax.core.terms.error import Malformed, ProviderFailed
 from carapax.ports.provider import Completion, Prompt, ProviderFacts, TextChunk
 
 CONTEXT_TOKENS = 8192
+# Without a bound the library's threads spin while they wait for one that lost its core: on a busy machine a token
+# takes 0.3 s instead of 0.05. With this one nothing is lost on a quiet machine (measured: 4 threads, 18 to 20 tokens/s).
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "GOMP_SPINCOUNT": "1000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class EmbeddedProvider:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={"LC_ALL": "C.UTF-8"},
+            env=_ENVIRONMENT,
             cwd="/",
             limit=wire.MAX_FRAME_BYTES,
             start_new_session=True,
