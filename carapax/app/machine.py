@@ -121,6 +121,8 @@ class Machine:
             "root": verified.root.hex(),
             "duration_ms": int(verified.seconds * 1000),
             "notes": list(verified.notes),
+            "unsigned": verified.unsigned,
+            "checkpoint": verified.checkpoint,
         }
 
     def ledger_prove(self, index: int) -> Mapping[str, Any]:

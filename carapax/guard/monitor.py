@@ -158,6 +158,12 @@ class TurnGuard:
             return await self._refuse_malformed(proposal, error.what)
         facts = derive_facts(call)
         decision = self._guard.judge(Question(self._scope.principal, call, self._context, facts))
+        if isinstance(decision, Ask) and decision.typed:
+            # A yes is not enough there, and no surface of this release can ask for a typed value.
+            roles = " and ".join(decision.typed)
+            decision = Deny(
+                decision.rule, f"{decision.reason} A person must type the {roles}, and cannot be asked to here."
+            )
         if isinstance(decision, Deny):
             return await self._refuse(call, decision)
         if isinstance(decision, Ask) and not await self._ask(call, decision, summary(call)):

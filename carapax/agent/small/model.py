@@ -22,9 +22,13 @@ from carapax.agent.small.steps import Call, ReplyText, parse_step, step_schema
 from carapax.core.terms.action import ToolManifest
 from carapax.ports.provider import Completion, Message, Prompt, Provider, ProviderFacts, Speaker, TextChunk, Wish
 
-STEP_TOKENS = 1_500
+STEP_TOKENS = 1_200
 CALLS_A_TURN = 8  # then it must answer
 _LEFT_KEPT = 256
+_TOO_LONG = {
+    Language.ENGLISH: "That is too long for me to write in one step. Please ask for a smaller piece.",
+    Language.FRENCH: "C'est trop long pour que je l'écrive en une fois. Demande-moi un morceau plus petit.",
+}
 _EMPTY_REPLY = {
     Language.ENGLISH: "I could not finish this. Please ask in another way.",
     Language.FRENCH: "Je n'ai pas pu terminer. Demande-le autrement, s'il te plaît.",
@@ -94,10 +98,11 @@ class SmallModel:
             if isinstance(step, Call):
                 yield replace(spent, wishes=(self._wish(step),))
                 return
-            text = step.text or streamed or _EMPTY_REPLY[language]
+            unfinished = end.cut and not streamed and step.text.startswith("{")
+            text = _TOO_LONG[language] if unfinished else step.text or streamed or _EMPTY_REPLY[language]
             if text.startswith(streamed) and len(text) > len(streamed):
                 yield TextChunk(text[len(streamed) :])
-            yield replace(spent, text=text, cut=end.cut)
+            yield replace(spent, text=text, cut=end.cut and not unfinished)
             return
 
     async def _read_ahead(self, fixed: Prompt) -> None:

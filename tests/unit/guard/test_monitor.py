@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from dataclasses import replace
 
 import pytest
 
+from carapax.core.policy.document import parse_policy
+from carapax.core.policy.home import RULES, home_policy
 from carapax.core.terms.action import Change, ChangeKind, Outcome, Receipt
 from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.error import LedgerUnavailable, PolicyInvalid, Refused, SandboxUnavailable
@@ -149,6 +152,21 @@ def test_a_yes_runs_the_exact_call_and_the_card_shows_its_arguments_and_their_or
     assert rig.log == ["asked", "answered", "before", "call", "ran", "after", "receipt", "settle"]
     assert (step.answer, step.outcome) == ("ask", "done")
     assert [type(event) for event in rig.events] == [StepJudged, Waiting, Answered, StepDone]
+
+
+def test_where_a_value_must_be_typed_a_yes_is_not_enough() -> None:
+    rig = Rig()
+    rig.approver.state = ApprovalState.APPROVED
+    rule = (
+        '@id("pay") @reason("Money.") @typed("payee") permit (principal, action, resource) when { context.approved };'
+    )
+    document = home_policy(1, datetime.date(2026, 1, 1)).decode().replace(RULES, rule)
+    strict = parse_policy(document.encode())
+    rig.policy = lambda: strict
+    step = rig.submit("send_mail", '{"text": "hi"}')
+    assert rig.approver.asked == []
+    assert rig.tool.ran == []
+    assert "must type the payee" in step.text.value
 
 
 def test_an_argument_the_owner_named_says_so() -> None:

@@ -163,6 +163,13 @@ def test_a_cut_reply_says_so() -> None:
     assert end == Completion("It was a long", (), 10, 5, 0, cut=True)
 
 
+def test_a_call_that_is_cut_is_not_shown_as_json() -> None:
+    *_, end = ask(Scripted('{"tool": "write_file", "content": "and on and on', cut=True), said("write a novel"))
+    assert isinstance(end, Completion)
+    assert end.text.startswith("That is too long")
+    assert end.wishes == ()
+
+
 def test_prompts_with_a_schema_or_without_tools_pass_through() -> None:
     inner = Scripted("free words")
     assert ask(inner, said("hi"), tools=())[-1] == Completion("free words", (), 10, 5, 0)

@@ -6,9 +6,20 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from carapax.agent.small.examples import Example, load_examples, parse_example
-from carapax.agent.small.history import HISTORY_LETTERS, RESULT_LETTERS, cut, show_history, split_turns, wishes_of_turn
+from carapax.agent.small.history import (
+    NOW_TOKENS,
+    PAST_TOKENS,
+    RESULT_TOKENS,
+    cut,
+    estimate_tokens,
+    show_history,
+    split_turns,
+    wishes_of_turn,
+)
 from carapax.agent.small.language import Language, find_language
 from carapax.agent.small.profile import fixed_part, offered_tools
 from carapax.agent.small.steps import Call, Reply, parse_step
@@ -140,18 +151,24 @@ def test_calls_and_results_are_shown_as_steps() -> None:
     ]
 
 
-def test_long_results_are_cut_and_say_so() -> None:
-    shown = show_history([said("read"), call(1), result(1, "x" * 50_000)], {})
-    assert len(shown[-1].text) < RESULT_LETTERS + 200
-    assert "47000 characters left out" in shown[-1].text
-    assert cut("short", 10) == "short"
+@given(st.text(alphabet="aé7 \n.漢", min_size=0, max_size=400), st.integers(4, 60))
+def test_a_cut_text_is_within_its_length(text: str, tokens: int) -> None:
+    shown = cut(text, tokens)
+    assert shown == text or (estimate_tokens(shown) <= tokens + 35 and "characters left out" in shown)
+
+
+@pytest.mark.parametrize("letter", ["x", "7", "漢", "\n"])
+def test_long_results_are_cut_and_say_so(letter: str) -> None:
+    shown = show_history([said("read"), call(1), result(1, letter * 50_000)], {})
+    assert estimate_tokens(shown[-1].text) < RESULT_TOKENS + 50
+    assert "characters left out" in shown[-1].text
 
 
 def test_old_turns_are_dropped_in_blocks_and_the_newest_stays() -> None:
     turns = [m for n in range(40) for m in (said(f"question {n} " + "x" * 700), Message(Speaker.ASSISTANT, "yes"))]
     shown = show_history([*turns, said("now")], {})
     assert shown[-1].text == "now"
-    assert sum(len(m.text) for m in shown) <= HISTORY_LETTERS + 10
+    assert sum(estimate_tokens(m.text) for m in shown) <= PAST_TOKENS + 10
     starts = [show_history([*turns[: 2 * n], said("now")], {})[0].text for n in range(30, 34)]
     assert len(set(starts)) <= 2  # stable for some turns, so that the saved state is reused
 
@@ -161,7 +178,7 @@ def test_a_turn_with_many_results_keeps_its_request_and_the_newest() -> None:
     shown = show_history([said("do it"), *steps], {})
     assert shown[0].text == "do it"
     assert shown[-1].text.startswith("Result of read_file:\n29")
-    assert sum(len(m.text) for m in shown) <= HISTORY_LETTERS
+    assert sum(estimate_tokens(m.text) for m in shown) <= NOW_TOKENS
 
 
 def test_arguments_that_are_no_object_are_shown_empty() -> None:
