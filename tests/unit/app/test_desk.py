@@ -37,8 +37,9 @@ async def prepare(stage: Stage, approval: Approval) -> asyncio.Task[Approval]:
 
 
 def test_a_yes_is_handed_to_the_waiting_turn_once() -> None:
+    stage = Stage()
+
     async def play() -> None:
-        stage = Stage()
         waiting = await prepare(stage, card())
         assert stage.desk.waiting_in(SessionId("s1")) is not None
         answered = await stage.desk.answer(ME, ApprovalId("k7m2"), approve=True)
@@ -52,8 +53,9 @@ def test_a_yes_is_handed_to_the_waiting_turn_once() -> None:
 
 
 def test_silence_until_the_deadline_is_no() -> None:
+    stage = Stage()
+
     async def play() -> None:
-        stage = Stage()
         waiting = await prepare(stage, card(wait_ms=20))
         assert (await waiting).state is ApprovalState.EXPIRED
         with pytest.raises(Conflict, match="expired"):
@@ -63,8 +65,9 @@ def test_silence_until_the_deadline_is_no() -> None:
 
 
 def test_a_turn_that_is_stopped_withdraws_its_question() -> None:
+    stage = Stage()
+
     async def play() -> None:
-        stage = Stage()
         waiting = await prepare(stage, card())
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -81,8 +84,9 @@ MEMBER = Principal(PrincipalId("anna"), Role.MEMBER, frozenset(Scope), "test")
 
 @pytest.mark.parametrize("who", [CHAT_ONLY, MEMBER])
 def test_who_may_not_answer_is_refused_and_the_question_stays(who: Principal) -> None:
+    stage = Stage()
+
     async def play() -> None:
-        stage = Stage()
         waiting = await prepare(stage, card())
         with pytest.raises(Refused):
             await stage.desk.answer(who, ApprovalId("K7M2"), approve=True)
@@ -94,8 +98,10 @@ def test_who_may_not_answer_is_refused_and_the_question_stays(who: Principal) ->
 
 
 def test_an_unknown_code_is_not_found() -> None:
+    stage = Stage()
+
     async def play() -> None:
         with pytest.raises(NotFound):
-            await Stage().desk.answer(ME, ApprovalId("ZZZZ"), approve=True)
+            await stage.desk.answer(ME, ApprovalId("ZZZZ"), approve=True)
 
     asyncio.run(play())
