@@ -17,7 +17,7 @@ from pathlib import Path
 
 import carapax
 from carapax.app.clock import SystemClock
-from carapax.app.compose import Running, compose, prepare_home
+from carapax.app.compose import STOP_GRACE_S, Running, compose, prepare_home
 from carapax.app.home import Home
 from carapax.app.settings import Settings
 from carapax.core.terms.check import Check
@@ -57,12 +57,12 @@ async def _serve(
     on_ready: Callable[[Served], None],
     on_walls: Callable[[list[Check], float], None],
 ) -> int:
-    stopping = asyncio.Event()
+    asked, stopping = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    running = await compose(home, settings, environ, ask_stop=stopping.set)
-    tasks: list[asyncio.Task[None]] = []
+        loop.add_signal_handler(number, asked.set)
+    running = await compose(home, settings, environ, ask_stop=asked.set)
+    tasks = [loop.create_task(_stop_turns(running, asked, stopping))]
     try:
         await _cli_token(home, running)
         on_composed(running)
@@ -93,6 +93,13 @@ async def _serve(
             task.cancel()
         await running.close()
     return 0
+
+
+async def _stop_turns(running: Running, asked: asyncio.Event, stopping: asyncio.Event) -> None:
+    """End the turns first, so that every open stream ends by itself, then the server."""
+    await asked.wait()
+    await running.turns.close(STOP_GRACE_S)
+    stopping.set()
 
 
 async def _tell(
