@@ -156,7 +156,7 @@ class EmbeddedProvider:
         assert child.stdout is not None
         try:
             # Not wait_for: in Python 3.11 it can swallow a cancellation that comes together with a line.
-            async with asyncio.timeout(None):
+            async with asyncio.timeout(wait_s):
                 while True:
                     line = await child.stdout.readline()
                     if not line:
