@@ -168,13 +168,26 @@ make_environment() {
   say packages "ready"
 }
 
+prepare_model() {
+  read=$(cat carapax/agent/small/* carapax/adapters/tools/*/manifest.toml 2>/dev/null | cksum)
+  read="$read ${CARAPAX_MODELS:-${CARAPAX_HOME:-}} ${LC_ALL:-${LANG:-}}"
+  [ "$(cat .venv/.prepared 2>/dev/null)" = "$read" ] && return 0
+  .venv/bin/python scripts/prepare_model.py
+  printf '%s\n' "$read" >.venv/.prepared
+}
+
 fetch_model() {
   provider=embedded
   if [ "$kind" = run ]; then
     provider=$(.venv/bin/carapax model --choose --provider) || stop "The model was not chosen." "Run this again, or set CARAPAX_MODEL."
   fi
   [ "${NO_MODEL:-}" != 1 ] || return 0
-  case $provider in '' | embedded) .venv/bin/python scripts/fetch_model.py ;; esac
+  case $provider in
+    '' | embedded)
+      .venv/bin/python scripts/fetch_model.py
+      prepare_model
+      ;;
+  esac
 }
 
 need_linux

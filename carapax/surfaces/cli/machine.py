@@ -13,6 +13,7 @@ from carapax.core.terms.error import Malformed, NotFound, StoreUnavailable
 from carapax.surfaces.cli import codes
 from carapax.surfaces.cli.banner import MARKS
 from carapax.surfaces.cli.card import wrapped
+from carapax.surfaces.cli.entry_line import entry_words
 from carapax.surfaces.cli.terminal import cells, pad
 
 TYPE_CHECKING = False
@@ -101,12 +102,11 @@ def _ledger_show(c: Context, o: Namespace) -> int:
             c.print_json(entry)
             continue
         when = time.strftime("%m-%d %H:%M:%S", time.localtime(int(entry.get("time_ms") or 0) / 1000))
-        body = json.dumps(entry.get("body"), ensure_ascii=False)
-        room = max(20, c.out.width - 36)
-        shown = body if not c.out.tty or len(body) <= room else body[: room - 1] + "…"
-        c.out.line(
-            pad(f"#{entry.get('index')}", 8), ("grey", when), "  ", pad(str(entry.get("kind", "")), 10), " ", shown
-        )
+        kind = str(entry.get("kind", ""))
+        words = entry_words(kind, entry.get("body") or {})
+        room = max(20, c.out.width - 42)
+        shown = words if not c.out.tty or len(words) <= room else words[: room - 1] + "…"
+        c.out.line(pad(f"#{entry.get('index')}", 8), ("grey", when), "  ", pad(kind, 16), " ", shown)
     if not entries and not o.json:
         c.out.line(c.t("ledger.empty"))
     return codes.OK

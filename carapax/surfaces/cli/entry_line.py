@@ -1,0 +1,67 @@
+"""One ledger entry as one line: what happened, in the words of its kind.
+
+Layer: surfaces/cli. `--json` shows the whole entry; this shows what a person looks for.
+Law: an entry of a kind unknown here is still shown, as its body.
+"""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Body = Mapping[str, Any]
+
+
+def entry_words(kind: str, body: Body) -> str:
+    """What the entry says, without its index, time and kind."""
+    say = _KINDS.get(kind)
+    try:
+        if say is not None:
+            return say(body)
+    except (KeyError, TypeError, AttributeError):  # another release's shape
+        pass
+    return json.dumps(body, ensure_ascii=False)
+
+
+def _judged(body: Body) -> str:
+    decision = body["decision"]
+    return f"{body['summary']}  [{decision['answer']}: {decision['rule']}]"
+
+
+def _receipt(body: Body) -> str:
+    exit_code, changed, held = body.get("exit_code"), int(body["changed_count"]), body.get("held")
+    parts = [f"of #{body['entry']}: {body['outcome']}"]
+    parts += [f"exit {exit_code}"] if exit_code else []
+    parts += [f"{changed} changed ({', '.join(str(c['path']) for c in body['changed'][:3])})"] if changed else []
+    parts += [f"{held} deletions held back"] if held else []
+    return f"{', '.join(parts)}, {body['duration_ms']} ms"
+
+
+def _size(text: Body) -> str:
+    return f"{text['bytes']} B, sha256 {str(text['sha256'])[:12]}…"
+
+
+_KINDS: dict[str, Callable[[Body], str]] = {
+    "message": lambda b: f"by {b['by']} through {b['channel']}: {_size(b['text'])}",
+    "reply": lambda b: f"{_size(b['reply'])}, rests on {b['label']['integrity']}",
+    "call": _judged,
+    "denied": _judged,
+    "asked": _judged,
+    "malformed": lambda b: str(b["reason"]),
+    "answered": lambda b: f"{b['approval']}: {b['state']} by {b['by']}",
+    "receipt": _receipt,
+    "released": lambda b: f"{b['files']} held changes done after a yes",
+    "unknown": lambda b: f"of #{b['entry']}: nobody knows how it ended, {b['changed_count']} changed",
+    "interrupted": lambda b: f"turn {b['turn']}",
+    "undo": lambda b: f"{b['files']} changes of turn {b['turn']}, by {b['by']}",
+    "token.created": lambda b: f"{b['name']} ({', '.join(b['scopes'])})",
+    "token.revoked": lambda b: f"{b['token']} by {b['by']}",
+    "session.deleted": lambda b: f"{b['session']} by {b['by']}",
+    "stop.asked": lambda b: f"by {b['by']}",
+    "gateway.started": lambda b: f"version {b['version']}, policy {str(b['policy'])[:12]}…",
+    "gateway.stopped": lambda b: f"version {b['version']}",
+}

@@ -1,0 +1,54 @@
+"""A ledger entry as a line: every kind the gateway writes has words, and any other is still shown."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from carapax.surfaces.cli.entry_line import _KINDS, entry_words
+
+ROOT = Path(__file__).parents[4]
+
+
+def test_every_kind_that_the_gateway_writes_has_words() -> None:
+    written: set[str] = set()
+    for path in [*(ROOT / "carapax" / "guard").glob("*.py"), *(ROOT / "carapax" / "app").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append":
+                owner = ast.unparse(node.func.value)
+                if owner.endswith("ledger") and node.args and isinstance(node.args[0], ast.Constant):
+                    written.add(str(node.args[0].value))
+    assert len(written) >= 14
+    assert written <= set(_KINDS), sorted(written - set(_KINDS))
+
+
+CALL = {"summary": "run ls", "decision": {"answer": "allow", "rule": "shell.sandboxed"}}
+RECEIPT = {
+    "entry": 3,
+    "outcome": "failed",
+    "exit_code": 2,
+    "changed_count": 1,
+    "changed": [{"path": "a"}],
+    "duration_ms": 9,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "line"),
+    [
+        ("call", CALL, "run ls  [allow: shell.sandboxed]"),
+        ("receipt", RECEIPT, "of #3: failed, exit 2, 1 changed (a), 9 ms"),
+        (
+            "receipt",
+            RECEIPT | {"held": 7, "changed_count": 0, "exit_code": 0},
+            "of #3: failed, 7 deletions held back, 9 ms",
+        ),
+        ("answered", {"approval": "K7", "state": "approved", "by": "owner"}, "K7: approved by owner"),
+        ("of the future", {"a": 1}, '{"a": 1}'),
+        ("call", {"other": "shape"}, '{"other": "shape"}'),
+    ],
+)
+def test_words(kind: str, body: dict[str, object], line: str) -> None:
+    assert entry_words(kind, body) == line
