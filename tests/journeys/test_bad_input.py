@@ -138,16 +138,18 @@ def spoil_bytes(path: Path) -> None:
     path.write_bytes(b"\x00garbage" * 500)
 
 
-def flip_first_byte(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[0] ^= 1
-    path.write_bytes(bytes(content))
+def spoil_ledger(folder: Path) -> None:
+    segment = next(
+        p for p in sorted(folder.rglob("*")) if p.is_file() and b'"kind":"gateway.started"' in p.read_bytes()
+    )
+    segment.write_bytes(segment.read_bytes().replace(b'"kind":"gateway.started"', b'"kind":"gateway.spoiled"', 1))
 
 
 SPOILED: list[tuple[str, str, Callable[[Path], None], str]] = [
     ("settings", "settings.toml", spoil_text, "settings.toml"),
     ("unknown setting", "settings.toml", lambda p: p.write_text("prot = 1\n") and None, "prot"),  # type: ignore[func-returns-value]
     ("database", "store.sqlite", spoil_bytes, "database"),
+    ("ledger", "ledger", spoil_ledger, "ntry"),
     ("ledger's key", "keys/ledger.seed", lambda p: p.write_bytes(b"short") and None, "key"),  # type: ignore[func-returns-value]
 ]
 
