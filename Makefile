@@ -31,11 +31,7 @@ bench-setup: ## what the measurements need beyond the set-up, from its own lock 
 	fi
 
 bench: bench-setup ## run every measurement and renew bench/RESULTS.md
-	@mkdir -p bench/out
-	@for one in bench/*/run.py; do \
-	  name=$$(basename "$$(dirname "$$one")"); echo "== $$name"; $(PY) "$$one" --json "bench/out/$$name.json" || exit 1; \
-	done
-	@if [ -f bench/results.py ]; then $(PY) bench/results.py; fi
+	@$(PY) bench/results.py
 
 lock: ## renew the locks: versions and hashes, no registry addresses
 	$(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links requirements/run.in -o requirements/run.lock
