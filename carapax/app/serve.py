@@ -7,6 +7,7 @@ owner alone; SIGTERM and SIGINT end it in order.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -63,6 +64,7 @@ async def _serve(
         loop.add_signal_handler(number, asked.set)
     running = await compose(home, settings, environ, ask_stop=asked.set)
     tasks = [loop.create_task(_stop_turns(running, asked, stopping))]
+    _settle_memory()
     try:
         await _cli_token(home, running)
         on_composed(running)
@@ -93,6 +95,12 @@ async def _serve(
             task.cancel()
         await running.close()
     return 0
+
+
+def _settle_memory() -> None:
+    """What is loaded now stays: the collector need not walk it again and again (a tenth of a turn's CPU)."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _stop_turns(running: Running, asked: asyncio.Event, stopping: asyncio.Event) -> None:
