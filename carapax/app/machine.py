@@ -87,7 +87,10 @@ class Machine:
         def on_walls(checks: list[Check], seconds: float) -> None:
             from carapax.app.doctor import summarise
 
-            banner.checks("walls", summarise(checks), f"in {seconds:.1f} s")
+            total, *others = summarise(checks)
+            banner.checks("walls", [total], f"in {seconds:.1f} s")
+            for other in others:
+                banner.fact("", other.next_step)
 
         return serve(
             self._home,
