@@ -80,8 +80,10 @@ def _fitting(letters: Iterable[str], tokens: float) -> int:
 def _weight(letter: str) -> float:
     if not letter.isascii():
         return 1.0 if letter < "\u0250" else 2.0
-    if letter.isalpha() or letter == " ":
+    if letter.islower() or letter == " ":
         return 0.3
+    if letter.isupper():
+        return 0.6
     return 1.0 if letter.isdigit() else 0.75
 
 

@@ -14,6 +14,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from carapax.agent.small.history import show_history, wishes_of_turn
 from carapax.agent.small.language import Language, find_language
@@ -25,6 +26,7 @@ from carapax.ports.provider import Completion, Message, Prompt, Provider, Provid
 STEP_TOKENS = 1_200
 CALLS_A_TURN = 8  # then it must answer
 _LEFT_KEPT = 256
+_READ, _LOOK_FIRST = "read_file", "Read the file first"  # the file tools' own words
 _TOO_LONG = {
     Language.ENGLISH: "That is too long for me to write in one step. Please ask for a smaller piece.",
     Language.FRENCH: "C'est trop long pour que je l'écrive en une fois. Demande-moi un morceau plus petit.",
@@ -75,7 +77,7 @@ class SmallModel:
             fixed.instructions,
             (*fixed.messages, *show_history(prompt.messages, self._left)),
             max_output_tokens=min(prompt.max_output_tokens, STEP_TOKENS),
-            schema=step_schema(tools if len(made) < CALLS_A_TURN else ()),
+            schema=_next_schema(prompt.messages, tools, len(made)),
         )
         names = frozenset(tool.name for tool in tools)
         spent = Completion("", (), 0, 0, 0)
@@ -135,6 +137,16 @@ def _words_of_person(messages: Sequence[Message]) -> list[str]:
     """What the person typed, newest first; the gateway's own notes are in brackets."""
     said = [m.text for m in messages if m.speaker is Speaker.USER and not m.text.startswith("[Carapax:")]
     return said[::-1]
+
+
+def _next_schema(messages: Sequence[Message], tools: Sequence[ToolManifest], made: int) -> dict[str, Any]:
+    """What may come next: nothing but an answer after many calls; a look at the file where an edit guessed its text."""
+    if made >= CALLS_A_TURN:
+        return step_schema(())
+    reading = [tool for tool in tools if tool.name == _READ]
+    if reading and messages[-1].speaker is Speaker.TOOL and _LOOK_FIRST in messages[-1].text:
+        return step_schema(reading, may_reply=False)  # left to itself it claims that the edit was done
+    return step_schema(tools)
 
 
 def _repeats(step: Call, made: Sequence[Wish]) -> bool:

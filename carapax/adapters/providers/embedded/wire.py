@@ -16,6 +16,7 @@ from carapax.core.terms.error import Malformed
 from carapax.ports.provider import Message, Prompt, Speaker
 
 MAX_FRAME_BYTES = 1 << 22
+_ROUND_LETTERS, _PERIOD_LETTERS = 480, 120
 _ANSWER = "<|im_start|>assistant\n"
 
 
@@ -40,6 +41,12 @@ def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with the spacing our examples use, so that no tokens go into blanks."""
     spacing = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
     return {**schema, "x-guidance": spacing}
+
+
+def goes_round(text: str) -> bool:
+    """Whether the text's end is the same short piece again and again: a small model that will not find its way out."""
+    end = text[-_ROUND_LETTERS:]
+    return len(end) == _ROUND_LETTERS and any(end[period:] == end[:-period] for period in range(1, _PERIOD_LETTERS))
 
 
 def render_frame(frame: Mapping[str, Any]) -> bytes:

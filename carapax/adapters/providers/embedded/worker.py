@@ -16,6 +16,7 @@ import json
 import os
 import queue
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ from carapax.adapters.providers.embedded import wire
 _PREFIXES_KEPT = 6
 _RAM_CACHE_MIB = 256
 _NICE = 5
+_LOOK_EVERY = 32  # tokens
 
 
 class Worker:
@@ -78,8 +80,7 @@ class Worker:
 
     def leave(self) -> None:
         """End this process now; the native library's threads are not worth waiting for."""
-        self._door.unlink(missing_ok=True)
-        self._door.parent.rmdir()
+        shutil.rmtree(self._door.parent, ignore_errors=True)
         os._exit(0)
 
     def _send(self, frame: dict[str, Any]) -> None:
@@ -129,17 +130,22 @@ class Worker:
     def _complete(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
         """Run one completion, sending its pieces under this number (0: nobody's); the last piece."""
         last: dict[str, Any] = {}
+        written, count, stopped = "", 0, False
 
         def on_piece(piece: dict[str, Any]) -> bool:
-            nonlocal last
+            nonlocal last, written, count, stopped
             last = piece
             text = "".join(choice.get("text", "") for choice in piece.get("choices", ()))
+            written, count = written + text, count + 1
             if number and text:
                 self._send({"id": number, "text": text})
-            return number in self._stopped
+            stopped = number in self._stopped or (count % _LOOK_EVERY == 0 and wire.goes_round(written))
+            return stopped
 
         self._server.handle_completions({"temperature": 0, "cache_prompt": True, "stream": True, **body}, on_piece)
         self._stopped.discard(number)
+        if stopped and "error" not in last:
+            return {"choices": [{"finish_reason": "length"}], "usage": {"completion_tokens": count}}
         return last
 
     def _slot(self, action: str, name: str) -> bool:

@@ -120,6 +120,20 @@ def test_the_same_call_twice_in_a_row_must_become_an_answer() -> None:
     assert inner.asked[1].schema["required"] == ["reply"]
 
 
+def test_after_an_edit_that_guessed_it_must_look() -> None:
+    inner = Scripted('{"tool": "read_file", "path": "a", "then": "edit a"}')
+    wish = Wish("1", "edit_file", '{"path":"a"}')
+    failed = Message(
+        Speaker.TOOL,
+        "The text was not found in a. Nothing was changed. Read the file first.",
+        answers="1",
+        tool="edit_file",
+    )
+    ask(inner, said("fix a"), Message(Speaker.ASSISTANT, "", (wish,)), failed)
+    assert inner.asked[0].schema is not None
+    assert inner.asked[0].schema["properties"]["tool"] == {"const": "read_file"}
+
+
 def test_after_many_calls_it_must_answer() -> None:
     inner = Scripted('{"reply": "enough"}')
     steps = [

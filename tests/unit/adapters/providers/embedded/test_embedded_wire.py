@@ -58,3 +58,13 @@ def test_a_schema_is_asked_without_room_for_blanks() -> None:
     strict = wire.strict_schema({"type": "object"})
     assert strict["type"] == "object"
     assert strict["x-guidance"]["whitespace_flexible"] is False
+
+
+@given(st.text(min_size=1, max_size=100))
+def test_text_that_goes_round_is_noticed(piece: str) -> None:
+    assert wire.goes_round("Once upon a time. " + piece * 480)
+
+
+@pytest.mark.parametrize("text", ["", "short " * 20, "".join(f"line {n}\n" for n in range(200)), "=" * 300])
+def test_text_that_goes_on_is_left_alone(text: str) -> None:
+    assert not wire.goes_round(text)
