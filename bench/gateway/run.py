@@ -144,6 +144,14 @@ def measure(harness: Path, kind: str) -> dict[str, float]:
     return flat(found)
 
 
+def loop_ms() -> int:
+    """CPU of a fixed loop of three million steps: how fast this machine is just now."""
+    began, total = time.process_time(), 0
+    for number in range(3_000_000):
+        total += number * number
+    return round((time.process_time() - began) * 1000)
+
+
 def median(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {name: round(statistics.median(r[name] for r in rounds), 2) for name in rounds[0]}
 
@@ -158,11 +166,13 @@ def main() -> int:
         raise SystemExit("The common harness is missing; name its folder with --harness.")
     kinds = {"empty": "", f"{SESSIONS:,} sessions": "sessions", f"a session of {MESSAGES:,} messages": "messages"}
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
+    loops = []
     for _ in range(given.rounds):  # interleaved, so that a noisy minute hits every kind
         for name, kind in kinds.items():
             rounds[name].append(measure(given.harness, kind))
+            loops.append(loop_ms())
     found = {name: median(of) for name, of in rounds.items()}
-    machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "rounds": given.rounds}
+    machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "rounds": given.rounds, "loop_ms": loops}
     if given.json:
         given.json.write_text(json.dumps({"machine": machine, "carapax": found, "rounds": rounds}, indent=1))
     print(table(found, machine))
@@ -173,7 +183,8 @@ def table(found: dict[str, dict[str, float]], machine: dict[str, Any]) -> str:
     """Markdown: us with our goals beside the peers, and what history does to us."""
     ours = found["empty"]
     lines = [
-        f"{machine['cores']} cores, load {machine['load']:.1f}, medians of {machine['rounds']} rounds.",
+        f"{machine['cores']} shared cores, medians of {machine['rounds']} rounds. The machine's speed drifts: a fixed loop "
+        f"took {min(machine['loop_ms'])} to {max(machine['loop_ms'])} ms of CPU in the course of this run.",
         "",
         "| | " + " | ".join(GOALS) + " |",
         "|---" * (len(GOALS) + 1) + "|",

@@ -7,8 +7,10 @@ so that a deleted conversation does not live on in the ledger.
 from __future__ import annotations
 
 import hashlib
+from heapq import nsmallest
 from typing import Any
 
+from carapax.core.flow.lattice import source_order
 from carapax.core.terms.action import ArgRole, CanonicalCall, Receipt
 from carapax.core.terms.decision import Allow, Ask, Decision
 from carapax.core.terms.ids import Digest
@@ -61,7 +63,7 @@ def label_body(label: Label) -> dict[str, Any]:
     return {
         "integrity": label.integrity.name.lower(),
         "readers": "everyone" if label.readers.everyone else sorted(label.readers.names),
-        "sources": [plain(source) for source in sorted(label.sources)[:SOURCES_SHOWN]],
+        "sources": [plain(source) for source in nsmallest(SOURCES_SHOWN, label.sources, key=source_order)],
         "sources_count": len(label.sources),
     }
 

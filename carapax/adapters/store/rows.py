@@ -118,7 +118,7 @@ def _set(items: list[T]) -> frozenset[T]:
 # labels
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4_096)
 def parse_label(text: str) -> Label:
     """The label that was rendered so. Raises ValueError or TypeError for anything else."""
     integrity, readers, sources = _fields(_json(text), "integrity", "readers", "sources")

@@ -48,7 +48,12 @@ def _bounded(sources: frozenset[Source]) -> frozenset[Source]:
     # The smallest of a union are among the smallest of its parts, so the order of joining does not matter.
     if len(sources) <= MAX_SOURCES:
         return sources
-    return frozenset(nsmallest(MAX_SOURCES, sources, key=lambda s: (s.kind, s.ref, s.field, s.digest)))
+    return frozenset(nsmallest(MAX_SOURCES, sources, key=source_order))
+
+
+def source_order(source: Source) -> tuple[str, str, str, str]:
+    """The order in which sources are kept and shown."""
+    return source.kind, source.ref, source.field, source.digest
 
 
 def may_flow(label: Label, readers: Readers) -> bool:
