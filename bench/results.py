@@ -43,7 +43,10 @@ def main() -> int:
             return 1
         day = datetime.datetime.now(datetime.UTC).date()
         head = f"## {TITLES[name]}\n\n`python bench/{name}/run.py`, {day}, {platform.machine()}, Linux {platform.release()}.\n"
-        (ROOT / "bench" / "out" / f"{name}.md").write_text(f"{head}\n{ran.stdout.strip()}\n")
+        body = ran.stdout.strip()
+        if "|---|" not in body:  # a plain table, shown as it was printed
+            body = "\n".join(f"    {line}".rstrip() for line in body.splitlines())
+        (ROOT / "bench" / "out" / f"{name}.md").write_text(f"{head}\n{body}\n")
     parts = [(ROOT / "bench" / "out" / f"{name}.md") for name in TITLES]
     text = "# Results\n\nRenewed by `make bench`; every figure is printed again by the command named with it.\n\n"
     (ROOT / "bench" / "RESULTS.md").write_text(text + "\n".join(p.read_text() for p in parts if p.exists()))

@@ -1,5 +1,6 @@
-"""Score a model on the requests: `python -m bench.small_model.run [--only KIND] [--json FILE] [--held]`.
+"""Score a model on the requests: `python -m bench.small_model.run [--provider SPEC] [--only KIND] [--json FILE]`.
 
+SPEC is what CARAPAX_MODEL takes: "embedded", "openai/gpt-5", "ollama/qwen3", "http://127.0.0.1:8080/v1#name".
 Prints a row per request and a score per kind, for the tuned and for the held-out requests.
 """
 
@@ -111,6 +112,7 @@ def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--provider", default="embedded", help="the model to score, as CARAPAX_MODEL names it")
     parser.add_argument("--only", help="a kind, or part of a request's name")
     parser.add_argument("--json", type=Path)
     parser.add_argument(
@@ -133,7 +135,7 @@ async def main() -> None:
             rows.append(_tell(await _run_here(model, request), given.quiet_held))
         await model.close()
     else:
-        with Door(models) as door:
+        with Door(models, {"CARAPAX_MODEL": given.provider}) as door:
             for request in chosen:
                 rows.append(_tell(_run_there(door, request), given.quiet_held))
     _sum_up(rows, given.json)

@@ -15,7 +15,7 @@ from carapax.core.terms.conversation import Part, PartKind
 from carapax.core.terms.ids import TurnId
 from carapax.ports.provider import Message, Prompt, Speaker, Wish
 
-PARTS = 48
+PARTS = 32
 """Parts of history that are read for a prompt; older ones are only counted, so that a long session costs no more."""
 
 RESULT_CHARS = 4_000
