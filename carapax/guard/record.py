@@ -11,7 +11,7 @@ from heapq import nsmallest
 from typing import Any
 
 from carapax.core.flow.lattice import source_order
-from carapax.core.terms.action import ArgRole, CanonicalCall, Receipt
+from carapax.core.terms.action import ArgRole, CanonicalCall, Receipt, Value
 from carapax.core.terms.decision import Allow, Ask, Decision
 from carapax.core.terms.ids import Digest
 from carapax.core.terms.label import Label
@@ -81,7 +81,7 @@ def answer_word(decision: Decision) -> str:
     return "ask" if isinstance(decision, Ask) else "deny"
 
 
-def _argument(role: ArgRole, value: str | int | bool) -> Any:
+def _argument(role: ArgRole, value: Value) -> Any:
     if not isinstance(value, str):
         return value
     if role is ArgRole.CONTENT or len(value) > CLEAR_CHARS:

@@ -6,14 +6,14 @@ each takes a limit and uses an index. Raises StoreUnavailable; then nothing of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
 from carapax.core.terms.conversation import Part, PartKind, Session, Turn, TurnState
-from carapax.core.terms.ids import ApprovalId, CallId, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, SessionId, TokenId, TurnId
 from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.principal import Scope
@@ -127,8 +127,19 @@ class Store(Protocol):
     # approvals
     async def put_approval(self, approval: Approval) -> None: ...
 
+    async def agree_approval(self, approval: ApprovalId, by: PrincipalId) -> Approval:
+        """Add one person's yes to a WAITING approval that needs several. Raises NotFound, Conflict (also for a second yes by the same)."""
+        ...
+
     async def answer_approval(
-        self, approval: ApprovalId, state: ApprovalState, by: PrincipalId, now_ms: int
+        self,
+        approval: ApprovalId,
+        state: ApprovalState,
+        by: PrincipalId,
+        now_ms: int,
+        *,
+        typed: Sequence[str] = (),
+        picked: Sequence[int] = (),
     ) -> Approval:
         """Move a WAITING approval once. Raises NotFound; Conflict when it is no longer waiting."""
         ...
@@ -136,6 +147,24 @@ class Store(Protocol):
     async def list_approvals(
         self, state: ApprovalState | None = ApprovalState.WAITING, *, limit: int = 50
     ) -> Sequence[Approval]: ...
+
+    # labels of what files hold, by the SHA-256 of their bytes
+    async def join_content_labels(self, labels: Mapping[Digest, Label]) -> None:
+        """Join each label with the one already kept for these bytes."""
+        ...
+
+    async def content_labels(self, digests: Sequence[Digest]) -> Mapping[Digest, Label]:
+        """The kept labels; bytes that nobody labelled are missing from it. At most 2,000 digests."""
+        ...
+
+    # tallies: what caps are counted with
+    async def add_tally(self, kind: str, amount: int, session: SessionId, now_ms: int) -> None:
+        """Add to a count such as "messages", "files" or "money:EUR" (in cents)."""
+        ...
+
+    async def tally(self, kind: str, *, since_ms: int) -> int:
+        """The sum of a count from this moment on."""
+        ...
 
     # tokens
     async def put_token(self, token: Token) -> None: ...

@@ -23,6 +23,7 @@ from carapax.core.terms.decision import Obligation
 from carapax.core.terms.error import PolicyInvalid
 from carapax.core.terms.ids import Digest, RuleId
 from carapax.core.terms.limit import Budget, Budgets
+from carapax.core.terms.tables import Tables
 
 FORMAT = "carapax-policy/1"
 MAX_BYTES = 262_144
@@ -55,6 +56,7 @@ class Policy:
     source: str  # the Cedar text
     handle: cedarpy.PolicySet
     schema: cedarpy.Schema
+    tables: Tables = Tables()
 
 
 def parse_policy(document: bytes) -> Policy:

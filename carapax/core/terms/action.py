@@ -52,7 +52,60 @@ class ArgRole(StrEnum):
 class ArgType(StrEnum):
     TEXT = "text"
     INTEGER = "integer"
+    NUMBER = "number"  # an integer or a decimal fraction
     BOOLEAN = "boolean"
+    LIST = "list"  # of texts
+    JSON = "json"  # anything else; every text inside it is judged
+
+
+class FieldRole(StrEnum):
+    """What one field of a structured result is."""
+
+    ID = "id"  # names the record for other calls
+    NAME = "name"  # what people call the record: a title, a file name
+    ADDRESS = "address"  # somebody or something that can receive: e-mail, user, account, channel
+    PLACE = "place"  # the container the record lies in: channel, folder
+    URL = "url"
+    AMOUNT = "amount"
+    NUMBER = "number"  # size, count, rating
+    DATE = "date"
+    FLAG = "flag"
+    TEXT = "text"  # free text, whoever wrote it
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One field of a record. `name` is its key; "@x" is the call's argument x; "" is the record itself (a bare value)."""
+
+    name: str
+    role: FieldRole
+    integrity: Integrity = Integrity.EXTERNAL
+    words: tuple[str, ...] = ()  # how a person names the field: "participants", "sender"
+    reader: bool = False  # whoever stands here may read the record
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSpec:
+    """How records lie in a tool's structured result, so that the gateway itself can look things up in them.
+
+    `at` "" is the result (each element of a list, or the one object), "a.b" what lies there, "*" the pairs of an object,
+    with the fields "key" and "value".
+    """
+
+    kind: str  # "email", "file"
+    nouns: tuple[str, ...] = ()  # how a person calls them: "mail", "mails", "message"
+    at: str = ""
+    fields: tuple[FieldSpec, ...] = ()
+    directory: bool = False  # entries that the owner keeps: a name here stands for its address
+
+
+class Sink(StrEnum):
+    """Who can read what a tool sends."""
+
+    NONE = "none"  # it stays with the owner
+    ARGUMENTS = "arguments"  # whoever the recipient arguments name
+    ORG = "org"
+    PUBLIC = "public"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +135,13 @@ class ToolManifest:
     timeout_ms: int = 60_000
     output_bytes: int = 64_000
     ends_turn: bool = False  # its result is the reply: the person speaks next
+    domain: str = ""  # the private domain it reads or writes: "mail"; "" is none
+    domain_words: tuple[str, ...] = ()  # how a person names that domain
+    words: tuple[str, ...] = ()  # how a person asks for exactly this tool, beyond its effect's own words
+    result_readers: str = "owner"  # "public", "org" or "owner"
+    records: tuple[RecordSpec, ...] = ()
+    sink: Sink = Sink.NONE
+    contained: bool = False  # its code has no way out and all it changes can be undone
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +159,45 @@ class Origin(StrEnum):
     """Where an argument's value came from, as far as exact matching can tell."""
 
     OWNER_WORDS = "owner_words"  # verbatim in what the owner typed in this session
-    CREATED_HERE = "created_here"  # an object this session made
+    OWNER_SELF = "owner_self"  # the owner's own address
+    CREATED_HERE = "created_here"  # an object this turn made
+    DIRECTORY = "directory"  # the verified directory's one entry under a name that the owner used
+    NAMED_OBJECT = "named_object"  # the one record whose own name the owner used
+    COMPUTED = "computed"  # looked up by the gateway: the largest, all of them, a field of a named record
+    POINTED_AT = "pointed_at"  # verbatim in a source that the owner pointed at
+    ENDORSED = "endorsed"  # in lines of a text that a person picked for this task
+    EARLIER = "earlier"  # what the owner paid or used before, in a system of record
+    HANDLE = "handle"  # names a secret in the vault
     DEFAULT = "default"  # filled in by the gateway
+    UNTRUSTED = "untrusted"  # verbatim in untrusted text
     MODEL = "model"  # composed by the model from a context with the proposal's label
+
+
+VOUCHED = frozenset(Origin) - {Origin.UNTRUSTED, Origin.MODEL}
+"""Origins that an authority argument may have without asking."""
+
+Value = str | int | float | bool | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where one value of an argument came from; `source` says it in words: "file report.txt"."""
+
+    value: str
+    origin: Origin
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One canonical argument with its role, its origin and its label."""
+    """One canonical argument with its role, its least trusted origin, its label, and a trace for each value in it."""
 
     name: str
     role: ArgRole
-    value: str | int | bool
+    value: Value
     origin: Origin
     label: Label
+    traces: tuple[Trace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +212,7 @@ class CanonicalCall:
     arguments_json: str  # canonical JSON of name → value; these bytes are run
     digest: Digest  # SHA-256 over tool name, NUL, arguments_json
 
-    def value(self, name: str) -> str | int | bool | None:
+    def value(self, name: str) -> Value | None:
         """The argument's canonical value, or None when it was not given."""
         return next((a.value for a in self.arguments if a.name == name), None)
 
@@ -168,3 +253,4 @@ class Receipt:
     exit_code: int | None = None
     duration_ms: int = 0
     changes: tuple[Change, ...] = field(default=())
+    content: object = None  # the structured result, JSON-like; the manifest's records say how to read it

@@ -28,6 +28,30 @@ class ArgumentLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Blank:
+    """A value that the owner never named: a yes does not fill it, the person types it.
+
+    `shown` is what the call says, revealed; what is typed must be the same value in canonical form.
+    """
+
+    argument: str
+    role: str  # an ArgRole's value
+    shown: str
+    source: str = ""  # where the call's value was found, in words; "" when the model composed it
+    call: int = 0  # which call of a batch, from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person gave: yes or no, the typed values in the order of the blanks, the picked lines, a one-time code."""
+
+    approve: bool
+    typed: tuple[str, ...] = ()
+    picked: tuple[int, ...] = ()
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Approval:
     """A question to a person, bound to the digest of the exact call."""
 
@@ -46,3 +70,15 @@ class Approval:
     state: ApprovalState = ApprovalState.WAITING
     answered_by: PrincipalId | None = None
     answered_ms: int | None = None
+    blanks: tuple[Blank, ...] = ()
+    choices: tuple[str, ...] = ()  # lines to pick from
+    choices_source: str = ""
+    factor: bool = False  # needs the one-time code too
+    people: int = 1  # how many different people must say yes
+    agreed: tuple[PrincipalId, ...] = ()  # who said yes so far
+    exact: str = ""  # the exact arguments of every call, canonical JSON, one a line
+    hidden: tuple[str, ...] = ()  # hidden text that was found, revealed
+    hint: str = ""  # what the injection detector thinks; never a gate
+    calls: int = 1  # how many calls one answer decides (a batch)
+    typed: tuple[str, ...] = ()  # what was typed, in the order of the blanks
+    picked: tuple[int, ...] = ()

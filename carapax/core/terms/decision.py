@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from carapax.core.terms.action import ArgRole, CanonicalCall
+from carapax.core.terms.approval import Blank
 from carapax.core.terms.ids import RuleId
 from carapax.core.terms.label import Label
 from carapax.core.terms.principal import Principal
@@ -30,6 +31,10 @@ class Facts:
     network: bool
     hidden_text: bool  # an argument carries invisible or bidirectional characters
     reversible: bool
+    channel: str = "cli"  # the surface that the message came through
+    recipients: str = "none"  # "none", "owner", "org", "known" (directory) or "other": the furthest one
+    amount_cents: int = 0  # of money, in hundredths of the policy's currency
+    intended: bool = True  # the effect is in the task's capability set
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ class Ask:
     reason: str
     obligations: frozenset[Obligation] = frozenset()
     typed: tuple[ArgRole, ...] = ()
+    blanks: tuple[Blank, ...] = ()  # values that a person must type or pick, one by one
+    choices: tuple[str, ...] = ()  # lines of a text, of which a person picks those that are meant
+    choices_source: str = ""  # which text they are lines of
+    factor: bool = False  # a second factor is asked as well
+    people: int = 1  # how many different people must agree
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Labels: who could have written a value (integrity), who may read it, and where it came from.
+"""Labels: who could have written a value, who may read it, where it came from, what kind of text it is.
 
 Layer: core/terms; the order on labels and the joins live in `core/flow`.
 Absent: any judgement. A label says facts, policy says what follows.
@@ -50,13 +50,22 @@ class Source:
     digest: Digest = Digest("")
 
 
+class Shape(IntEnum):
+    """How much a value can say; higher says more. A scalar cannot carry an instruction."""
+
+    SCALAR = 0  # bounded: yes or no, one of a list, a number, a date, an id
+    TEXT = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Integrity, readers and sources of one value."""
+    """Integrity, readers, sources, data classes and shape of one value."""
 
     integrity: Integrity
     readers: Readers
     sources: frozenset[Source] = frozenset()
+    classes: frozenset[str] = frozenset()  # data classes of the policy that it holds: "customer", "domain:mail"
+    shape: Shape = Shape.TEXT
 
 
 @dataclass(frozen=True, slots=True)
