@@ -8,7 +8,7 @@ the loop ends: by a reply, by a bound, or because the model repeats what was ref
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from carapax.core.terms.error import ProviderFailed
@@ -30,7 +30,9 @@ class Shown:
     ends_turn: bool = False
 
 
-Submit = Callable[[Wish], Awaitable[Shown]]
+Submit = Callable[[Sequence[Wish]], Awaitable[Sequence[Shown]]]
+"""Hands on the wishes of one completion together, so that a person is asked once; answers in their order."""
+
 Charge = Callable[[Completion], Awaitable[None]]
 Say = Callable[[str], None]
 
@@ -44,8 +46,7 @@ async def run_loop(provider: Provider, prompt: Prompt, *, submit: Submit, charge
         if not completion.wishes:
             return _reply(completion)
         messages = [Message(Speaker.ASSISTANT, completion.text, wishes=completion.wishes)]
-        for wish in completion.wishes:
-            shown = await submit(wish)
+        for wish, shown in zip(completion.wishes, await submit(completion.wishes), strict=True):
             if shown.ends_turn and not shown.refused:
                 say(shown.text)
                 return shown.text

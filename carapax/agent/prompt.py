@@ -44,6 +44,21 @@ def build_prompt(
     parts: Sequence[Part], tools: tuple[ToolManifest, ...], window: Window, *, max_output_tokens: int = 4096
 ) -> Prompt:
     """The prompt for the newest turn of these parts (in order; the last ones of the session)."""
+    shown, hidden = _window(parts, window)
+    messages = [*_note(parts, hidden)]
+    for position, turn in enumerate(shown):
+        messages += _render_turn(turn, whole=position == len(shown) - 1)
+    return Prompt(INSTRUCTIONS, tuple(messages), tools, max_output_tokens)
+
+
+def shown_parts(parts: Sequence[Part], window: Window) -> list[Part]:
+    """The parts of which something stands in the prompt: their labels are the context's."""
+    shown, hidden = _window(parts, window)
+    return [*_noted(hidden), *(part for turn in shown for part in turn)]
+
+
+def _window(parts: Sequence[Part], window: Window) -> tuple[list[list[Part]], list[Part]]:
+    """The turns that fit, and the parts of those that do not."""
     turns = _by_turn(parts)
     shown: list[list[Part]] = []
     left = window.chars
@@ -53,11 +68,7 @@ def build_prompt(
             break
         shown.insert(0, turn)
         left -= cost
-    hidden = [part for turn in turns[: len(turns) - len(shown)] for part in turn]
-    messages = [*_note(parts, hidden)]
-    for position, turn in enumerate(shown):
-        messages += _render_turn(turn, whole=position == len(shown) - 1)
-    return Prompt(INSTRUCTIONS, tuple(messages), tools, max_output_tokens)
+    return shown, [part for turn in turns[: len(turns) - len(shown)] for part in turn]
 
 
 def parts_until(parts: Sequence[Part], turn: TurnId) -> list[Part]:
@@ -85,13 +96,18 @@ def _note(parts: Sequence[Part], hidden: Sequence[Part]) -> list[Message]:
     count = before + len(hidden)
     if count <= 0:
         return []
-    asked = [part.text.strip().split("\n", 1)[0][:100] for part in hidden if part.kind is PartKind.USER][-NOTE_LINES:]
+    asked = [part.text.strip().split("\n", 1)[0][:100] for part in _noted(hidden)]
     lines = "".join(f"\n- {line}" for line in asked)
     heard = f" The owner asked in them, among others:{lines}" if lines else ""
     return [
         Message(Speaker.USER, f"[Carapax: {count} earlier parts of this conversation are not shown here.{heard}]"),
         Message(Speaker.ASSISTANT, "Understood."),
     ]
+
+
+def _noted(hidden: Sequence[Part]) -> list[Part]:
+    """The requests of which the note shows the first words."""
+    return [part for part in hidden if part.kind is PartKind.USER][-NOTE_LINES:]
 
 
 def _render_turn(turn: Sequence[Part], *, whole: bool) -> list[Message]:

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import carapax
 from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
 from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
+from carapax.adapters.scan.adapter import TextScanner
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.adapters.tools.files.adapter import FileTools
 from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
 from carapax.adapters.vault.keys import load_or_create_seed
 from carapax.adapters.workspace.adapter import KeptWorkspace
+from carapax.adapters.workspace.labels import WorkspaceLabels
 from carapax.app.access import Access
 from carapax.app.clock import SystemClock, spoken_code
 from carapax.app.desk import Desk
+from carapax.app.factor import Factor
 from carapax.app.gateway import CarapaxGateway, Parts
 from carapax.app.home import Home
 from carapax.app.meter import Meter
-from carapax.app.model_source import ModelSource
+from carapax.app.model_source import ModelSource, open_vault
 from carapax.app.policy_file import PolicyFile
 from carapax.app.recover import recover
 from carapax.app.settings import Settings
@@ -38,6 +41,7 @@ from carapax.core.terms.error import CarapaxError, SettingsInvalid
 from carapax.core.terms.ids import ApprovalId
 from carapax.core.terms.label import OWNER
 from carapax.core.terms.principal import Principal, Role, Scope
+from carapax.core.terms.tables import Tables
 from carapax.guard.monitor import Guard
 from carapax.ports.clock import Clock
 from carapax.ports.provider import Provider
@@ -89,8 +93,7 @@ def prepare_home(home: Home) -> None:
 def open_policy(home: Home, clock: Clock) -> PolicyFile:
     """The policy file with this machine's key; written from the template when there is none yet."""
     policy = PolicyFile(home.policy, load_or_create_seed(home.keys / "policy.seed"), clock)
-    if not home.policy.exists() and not policy.serial_path.exists():
-        policy.write_home()
+    policy.begin()
     return policy
 
 
@@ -114,7 +117,7 @@ async def compose(
     key = secrets.token_bytes(32)
     walls = ProvenSandbox(BwrapSandbox(workspace_path, key, clock, forbidden=(home.root,)))
     workspace = KeptWorkspace(workspace_path, home.versions)
-    desk = Desk(store, clock)
+    desk = Desk(store, clock, Factor(home.keys, clock))
     guard = Guard(
         policy=policy.current,
         ledger=ledger,
@@ -125,6 +128,8 @@ async def compose(
         clock=clock,
         key=key,
         new_approval=lambda: ApprovalId(spoken_code(5)),
+        labels=WorkspaceLabels(workspace, store, lambda: _tables(policy).places),
+        scanner=TextScanner(_secrets(home, environ), lambda: _tables(policy).classes),
     )
     meter = Meter(store, clock)
     model = ModelSource(home, environ) if provider is None else None
@@ -143,6 +148,20 @@ async def compose(
         lambda turn: turns.resume(turn, _owner(turn)),
     )
     return Running(CarapaxGateway(parts), access, walls, model, turns, interrupted, ledger, store, workspace)
+
+
+def _tables(policy: PolicyFile) -> Tables:
+    """The policy's tables; none without a valid policy, where nothing is allowed anyway."""
+    try:
+        return policy.current().tables
+    except CarapaxError:
+        return Tables()
+
+
+def _secrets(home: Home, environ: Mapping[str, str]) -> Callable[[], Iterable[str]]:
+    """The vault's values, read anew for each scan of what leaves, and kept nowhere."""
+    vault = open_vault(home, environ)
+    return lambda: (value for handle in vault.handles() if (value := vault.find_secret(handle)) is not None)
 
 
 def _owner(turn: Turn) -> Principal:

@@ -1,41 +1,78 @@
 """The approvals' desk: where a waiting turn and a person's answer meet.
 
-Layer: app; implements ports.approver.Approver. The store keeps every card; this keeps who waits for it now.
-Laws: one answer, once; silence until the deadline is no; the deadline runs on the monotonic clock.
+Layer: app; implements ports.approver.Approver. The store keeps every card; this keeps who waits for it now, and how
+often it was answered wrongly. What an answer makes of a card is judged in core/turn/answer.
+Laws: the first final answer wins; silence until the deadline is no; the deadline runs on the monotonic clock.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.app.factor import Standing
+from carapax.core.terms.approval import Answer, Approval, ApprovalState
 from carapax.core.terms.conversation import TurnState
-from carapax.core.terms.error import Conflict, NotFound, Refused
+from carapax.core.terms.error import Conflict, NotFound
 from carapax.core.terms.ids import ApprovalId, PrincipalId, SessionId
-from carapax.core.terms.principal import Principal, Role, Scope
-from carapax.core.turn.machine import answer_state
+from carapax.core.terms.principal import Principal
+from carapax.core.turn.answer import (
+    Agrees,
+    AnsweredWrongly,
+    Code,
+    Ends,
+    Lacking,
+    after_wrong,
+    awaits_code,
+    judge,
+    refuse_other_digest,
+    refuse_stranger,
+)
 from carapax.ports.clock import Clock
 from carapax.ports.store import Store
 
 NOBODY = PrincipalId("nobody")
 
 
-class Desk:
-    """Implements Approver; surfaces answer through `answer`."""
+class Codes(Protocol):
+    """Whoever checks one-time codes."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def check(self, person: PrincipalId, code: str) -> Code:
+        """Use up a code."""
+        ...
+
+    def standing(self, person: PrincipalId) -> Standing: ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A card on the desk. `turn` is held while one answer is judged and kept, so that two never cross."""
+
+    card: Approval
+    given: asyncio.Future[Approval]
+    until_ms: int  # on the monotonic clock
+    wrong: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Desk:
+    """Implements Approver; surfaces answer through `answer`. Without `codes`, nobody has a second factor."""
+
+    def __init__(self, store: Store, clock: Clock, codes: Codes | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._waiting: dict[ApprovalId, tuple[Approval, asyncio.Future[Approval]]] = {}
+        self._codes = codes
+        self._waiting: dict[ApprovalId, _Waiting] = {}
 
     async def ask(self, approval: Approval) -> Approval:
-        answer: asyncio.Future[Approval] = asyncio.get_running_loop().create_future()
-        self._waiting[approval.id] = (approval, answer)
+        left_ms = approval.deadline_ms - approval.asked_ms
+        given: asyncio.Future[Approval] = asyncio.get_running_loop().create_future()
+        self._waiting[approval.id] = _Waiting(approval, given, self._clock.monotonic_ms() + left_ms)
         try:
             await self._store.set_turn(approval.turn, TurnState.WAITING)
-            left_ms = approval.deadline_ms - approval.asked_ms
-            await asyncio.wait({answer}, timeout=left_ms / 1000)
-            answered = answer.result() if answer.done() else await self._expire(approval)
+            await asyncio.wait({given}, timeout=left_ms / 1000)
+            answered = given.result() if given.done() else await self._expire(approval)
             await self._store.set_turn(approval.turn, TurnState.RUNNING)
             return answered
         except asyncio.CancelledError:
@@ -44,23 +81,70 @@ class Desk:
         finally:
             del self._waiting[approval.id]
 
+    def factor(self, person: PrincipalId) -> Standing:
+        """How this person's second factor stands."""
+        return self._codes.standing(person) if self._codes is not None else Standing.NONE
+
     def waiting_in(self, session: SessionId) -> Approval | None:
         """The approval that this session waits for, if any."""
-        return next((card for card, _ in self._waiting.values() if card.session == session), None)
+        return next((found.card for found in self._waiting.values() if found.card.session == session), None)
 
-    async def answer(self, principal: Principal, approval: ApprovalId, *, approve: bool) -> Approval:
-        """Give a person's answer. Raises Refused, NotFound, Conflict."""
-        if Scope.APPROVE not in principal.scopes or principal.role not in (Role.OWNER, Role.APPROVER):
-            raise Refused("This token may not answer approvals.")
+    async def answer(self, principal: Principal, approval: ApprovalId, answer: Answer, *, digest: str = "") -> Approval:
+        """Give a person's answer; `digest` is of the call that the person saw, "" when not said.
+
+        Returns the card, WAITING when others have to agree too. Raises Refused, NotFound, Conflict, and Lacking for a
+        yes that is not complete.
+        """
+        refuse_stranger(principal)
         found = self._waiting.get(ApprovalId(approval.upper()))
         if found is None:
             raise await self._why_not(approval)
-        card, waiter = found
-        state = answer_state(card, approve=approve, now_ms=self._clock.now_ms())
-        answered = await self._store.answer_approval(card.id, state, principal.id, self._clock.now_ms())
-        if not waiter.done():
-            waiter.set_result(answered)
-        return answered
+        async with found.turn:
+            if found.given.done():
+                raise Conflict(f"{found.card.id} was already {found.given.result().state.value}.")
+            refuse_other_digest(found.card, digest)
+            return await self._settle(found, principal, answer)
+
+    async def _settle(self, found: _Waiting, principal: Principal, answer: Answer) -> Approval:
+        card = found.card
+        if self._clock.monotonic_ms() > found.until_ms:
+            return await self._end(found, ApprovalState.EXPIRED, NOBODY, Answer(False))
+        ruling = judge(card, answer, principal, self._check(found, principal, answer), self._clock.now_ms())
+        match ruling:
+            case Ends(state):
+                return await self._end(found, state, principal.id, answer)
+            case Agrees():
+                found.card = await self._store.agree_approval(card.id, principal.id)
+                return found.card
+            case _:
+                raise await self._fall(found, principal, ruling.error)
+
+    def _check(self, found: _Waiting, principal: Principal, answer: Answer) -> Code:
+        """Look at the one-time code only when everything else of a yes is there: a code is used up by looking."""
+        card = found.card
+        if not card.factor or not answer.approve:
+            return Code.UNASKED
+        if self._codes is None:
+            return Code.NONE_SET
+        alone = awaits_code(card, answer, principal, self._clock.now_ms())
+        return self._codes.check(principal.id, answer.code if alone else "")
+
+    async def _end(self, found: _Waiting, state: ApprovalState, by: PrincipalId, answer: Answer) -> Approval:
+        yes = state is ApprovalState.APPROVED
+        typed, picked = (answer.typed, answer.picked) if yes else ((), ())
+        ended = await self._store.answer_approval(
+            found.card.id, state, by, self._clock.now_ms(), typed=typed, picked=picked
+        )
+        if not found.given.done():
+            found.given.set_result(ended)
+        return ended
+
+    async def _fall(self, found: _Waiting, principal: Principal, lacking: Lacking) -> Lacking | AnsweredWrongly:
+        found.wrong += 1
+        error = after_wrong(found.card, lacking, found.wrong)
+        if isinstance(error, AnsweredWrongly):
+            await self._end(found, ApprovalState.DENIED, principal.id, Answer(False))
+        return error
 
     async def _expire(self, approval: Approval) -> Approval:
         try:

@@ -120,11 +120,15 @@ def _policy(home: Home, clock: SystemClock) -> list[Check]:
         standing = Standing.FAILED if home.ledger.exists() else Standing.WARNING
         return [
             Check(
-                "policy", standing, "there is no policy yet", "`carapax policy reset` writes and signs the home policy."
+                "policy", standing, "there is no policy yet", "`carapax policy init` writes and signs the home policy."
             )
         ]
-    policy = PolicyFile(home.policy, load_or_create_seed(home.keys / "policy.seed"), clock).current()
+    file = PolicyFile(home.policy, load_or_create_seed(home.keys / "policy.seed"), clock)
+    policy = file.current()
     found = f"{policy.name}, serial {policy.serial}, {len(policy.rules)} rules, signed, until {policy.expires}"
+    if file.review_due(policy):
+        step = "Read it, write a new `review` date and serial, then `carapax policy sign`."
+        return [Check("policy", Standing.WARNING, f"{found}, to be read again since {policy.review}", step)]
     return [Check("policy", Standing.OK, found)]
 
 

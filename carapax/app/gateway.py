@@ -17,13 +17,13 @@ from carapax.app.desk import Desk
 from carapax.app.meter import Meter
 from carapax.app.policy_file import PolicyFile
 from carapax.app.turns import Turns
-from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.approval import Answer, Approval, ApprovalState
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.conversation import Inbound, Part, PartKind, Session, Turn, TurnState
 from carapax.core.terms.error import CarapaxError, Conflict, NotFound, Refused
 from carapax.core.terms.event import Event
 from carapax.core.terms.ids import ApprovalId, SessionId, TokenId, TurnId
-from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Source
+from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label, Source
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.plain import plain
 from carapax.core.terms.principal import Principal, Role, Scope
@@ -132,8 +132,8 @@ class CarapaxGateway:
             return ()
         return await self._p.store.list_approvals(state, limit=100)
 
-    async def answer(self, principal: Principal, approval: ApprovalId, approve: bool) -> Approval:
-        return await self._p.desk.answer(principal, approval, approve=approve)
+    async def answer(self, principal: Principal, approval: ApprovalId, answer: Answer, *, digest: str = "") -> Approval:
+        return await self._p.desk.answer(principal, approval, answer, digest=digest)
 
     # undo
 
@@ -215,6 +215,7 @@ class CarapaxGateway:
             "ledger": {"size": p.ledger.size(), "checkpoint": p.ledger.checkpoint()},
             "counts": await p.store.counts(),
             "running": p.turns.running_count(),
+            "factor": p.desk.factor(OWNER).value,
             "today": plain(await p.meter.today()),
         }
         try:

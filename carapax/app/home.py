@@ -27,7 +27,7 @@ class Home:
 
     @property
     def policy(self) -> Path:
-        return self.root / "policy" / "home.toml"
+        return self.root / "policy" / "home.yaml"
 
     @property
     def keys(self) -> Path:

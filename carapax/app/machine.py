@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from carapax.app.compose import Running
+    from carapax.app.factor import Factor
     from carapax.app.policy_file import PolicyFile
+    from carapax.app.policy_local import PolicyDesk
     from carapax.core.terms.check import Check
     from carapax.core.terms.limit import Budget, Budgets, Span
     from carapax.surfaces.cli.banner import Banner
@@ -159,35 +161,50 @@ class Machine:
 
         return PolicyFile(self._home.policy, load_or_create_seed(self._home.keys / "policy.seed"), SystemClock())
 
-    def policy_check(self) -> Sequence[Check]:
-        from carapax.core.terms.check import Check, Standing
-        from carapax.core.terms.error import PolicyInvalid
+    def policy(self) -> PolicyDesk:
+        import time
 
-        try:
-            policy = self.policy_file().current()
-        except PolicyInvalid as error:
-            return [Check("policy", Standing.FAILED, error.what, error.next_step)]
-        found = f"{policy.name}, serial {policy.serial}, signed, until {policy.expires}, {policy.digest[:12]}"
-        rules = [Check(rule.id, Standing.OK, rule.reason) for rule in policy.rules.values()]
-        return [Check("policy", Standing.OK, found), *rules]
+        from carapax.app.policy_local import PolicyDesk
 
-    def policy_explain(self, tool: str, arguments_json: str) -> Mapping[str, Any]:
-        from carapax.app.explain import explain
+        return PolicyDesk(self.policy_file(), self._home.ledger, int(time.time() * 1000))
 
-        return explain(self.policy_file().current(), tool, arguments_json)
+    def redteam(self, folder: str | None, policy_file: str | None, *, open_policy: bool) -> Mapping[str, Any]:
+        from carapax.app.replay import command
 
-    def policy_reset(self) -> str:
-        policy = self.policy_file()
-        if policy.path.exists():
-            policy.path.replace(policy.path.with_suffix(".toml.old"))
-        policy.write_home()
-        return str(policy.path)
+        given = command.policy_of(policy_file) if policy_file else None
+        policy = command.open_policy() if open_policy else given or self.policy_file().current()
+        return command.replay_folder(folder, policy, lambda line: print(line, file=sys.stderr))
 
-    def policy_sign(self) -> str:
-        """Sign the policy file as it stands, after a person edited it."""
-        policy = self.policy_file()
-        policy.sign()
-        return str(policy.path)
+    # the owner's second factor
+
+    def factor_offer(self) -> Mapping[str, Any]:
+        from dataclasses import asdict
+
+        from carapax.core.terms.label import OWNER
+
+        return asdict(self._factor().offer(OWNER))
+
+    def factor_confirm(self, secret: str, code: str) -> None:
+        from carapax.core.terms.label import OWNER
+
+        self._factor().confirm(OWNER, secret, code)
+
+    def factor_remove(self) -> None:
+        from carapax.core.terms.label import OWNER
+
+        self._factor().remove(OWNER)
+
+    def factor_status(self) -> Mapping[str, Any]:
+        from carapax.core.terms.label import OWNER
+
+        factor = self._factor()
+        return {"standing": factor.standing(OWNER).value, "locked_until_ms": factor.locked_until_ms(OWNER)}
+
+    def _factor(self) -> Factor:
+        from carapax.app.clock import SystemClock
+        from carapax.app.factor import Factor
+
+        return Factor(self._home.keys, SystemClock())
 
     # settings
 

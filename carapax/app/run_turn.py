@@ -11,20 +11,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from carapax.agent.loop import Shown, run_loop
-from carapax.agent.prompt import PARTS, Window, build_prompt, parts_until
+from carapax.agent.prompt import PARTS, Window, build_prompt, parts_until, shown_parts
 from carapax.app.clock import new_id
 from carapax.app.meter import Meter
+from carapax.core.flow.clearance import render_uncleared, uncleared
 from carapax.core.flow.lattice import join_all
-from carapax.core.terms.action import Proposal
+from carapax.core.flow.reply import Rendered, render_reply
+from carapax.core.flow.words import names, read_words
+from carapax.core.rules.turn import find_task
+from carapax.core.terms.action import ArgRole, Proposal
 from carapax.core.terms.conversation import Part, PartKind, Turn, TurnState
-from carapax.core.terms.error import BudgetSpent, CarapaxError
+from carapax.core.terms.error import BudgetSpent, CarapaxError, Refused
 from carapax.core.terms.event import Answered, Event, Notice, TextDelta, TurnEnded, Waiting
-from carapax.core.terms.ids import CallId
-from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label, Readers, Source
+from carapax.core.terms.ids import CallId, TurnId
+from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Source
 from carapax.core.terms.limit import Span, Usage
 from carapax.core.terms.principal import Principal
 from carapax.core.turn.budget import find_reached
-from carapax.guard.monitor import Guard, Scope, TurnGuard
+from carapax.guard.monitor import Guard, Scope, Step, TurnGuard
 from carapax.ports.clock import Clock
 from carapax.ports.provider import Completion, Provider, Wish
 from carapax.ports.store import NewPart, Store
@@ -67,6 +71,7 @@ class TurnRun:
         self._usage = Usage()
         self._session_usage = Usage()
         self._charged_ms = 0
+        self._closing = ""
         self._active_since: int | None = None
         self._active_ms = 0
         self._work: asyncio.Task[str] | None = None
@@ -106,19 +111,24 @@ class TurnRun:
         parts = parts_until(await self._store.parts(self.turn.session, limit=PARTS), self.turn.id)
         session = await self._store.find_session(self.turn.session)
         self._session_usage = session.usage if session is not None else Usage()
+        provider = self._provider()
+        window = Window(chars=min(Window().chars, provider.facts().context_tokens * 2))
+        shown = shown_parts(parts, window)
         watch = self._guard.watch(
             Scope(
                 principal=self._principal,
                 session=self.turn.session,
                 turn=self.turn.id,
                 owner_words=_owner_words(parts),
-                context=join_all(part.label for part in parts),
+                context=join_all(part.label for part in shown),
+                audience=PUBLIC if all(part.kind is PartKind.USER for part in shown) else OWNER_ONLY,
                 emit=self._observe,
+                task=find_task(self.turn.text, _earlier_words(parts, self.turn.id)),
+                channel=self.turn.channel,
             )
         )
-        provider = self._provider()
-        window = Window(chars=min(Window().chars, provider.facts().context_tokens * 2))
         prompt = build_prompt(parts, self._guard.manifests(), window)
+        self._check_clearance(watch, provider)
         await self._check_budgets()
         try:
             async with asyncio.timeout(None) as self._bound:
@@ -126,32 +136,60 @@ class TurnRun:
                 reply = await run_loop(
                     provider,
                     prompt,
-                    submit=lambda wish: self._submit(watch, wish),
+                    submit=lambda wishes: self._submit(watch, wishes, provider),
                     charge=self._charge,
-                    say=lambda text: self._emit(TextDelta(text)),
+                    say=lambda text: self._say(watch, text),
                 )
         except TimeoutError as error:
             raise _time_spent(self._wall_budget_ms()) from error
-        await watch.release(reply, READERS)
-        self._reply_label = watch.context
-        return reply
+        rendered = _render(reply, watch.context, _owner_words(parts))
+        await watch.release(rendered.text, READERS)
+        self._reply_label, self._closing = watch.context, rendered.closing
+        if watch.context.integrity <= Integrity.EXTERNAL:
+            self._emit(TextDelta(rendered.text))
+        return rendered.text
 
-    async def _submit(self, watch: TurnGuard, wish: Wish) -> Shown:
-        call = CallId(new_id(self._clock.now_ms()))
-        self._count(Usage(tool_calls=1))
-        proposal = Proposal(call, self.turn.session, self.turn.id, wish.tool, wish.arguments_json)
+    def _say(self, watch: TurnGuard, text: str) -> None:
+        """Show a piece of the reply as it is written, unless it rests on untrusted text: that is shown once it is rendered."""
+        if watch.context.integrity > Integrity.EXTERNAL:
+            self._emit(TextDelta(text))
+
+    def _check_clearance(self, watch: TurnGuard, provider: Provider) -> None:
+        """Whether this model may be shown what was read. Raises Refused."""
+        facts = provider.facts()
+        model = f"{facts.name}:{facts.model}"
+        classes = uncleared(watch.context, model, self._guard.tables())
+        if classes:
+            raise Refused(render_uncleared(classes, model), kept="It was not sent to the model.", next_step="")
+
+    async def _submit(self, watch: TurnGuard, wishes: Sequence[Wish], provider: Provider) -> list[Shown]:
+        """Hand on the wishes of one completion; those after one that ends the turn are not begun."""
+        ending = {manifest.name for manifest in self._guard.manifests() if manifest.ends_turn}
+        last = next((at for at, wish in enumerate(wishes) if wish.tool in ending), len(wishes))
+        begun = wishes[: last + 1]
+        proposals = [
+            Proposal(CallId(new_id(self._clock.now_ms())), self.turn.session, self.turn.id, w.tool, w.arguments_json)
+            for w in begun
+        ]
         wished_in = watch.context
-        step = await watch.submit(proposal)
+        shown: list[Shown] = []
+        async for step in watch.submit_each(proposals):
+            self._count(Usage(tool_calls=1))
+            await self._keep(begun[len(shown)], step, wished_in)
+            shown.append(Shown(step.text.value, refused=step.outcome == "refused", ends_turn=step.ends_turn))
+            await self._check_budgets()
+        self._check_clearance(watch, provider)
+        return shown + [Shown("not begun: the person speaks first.")] * (len(wishes) - len(shown))
+
+    async def _keep(self, wish: Wish, step: Step, wished_in: Label) -> None:
         await self._store.set_turn(
             self.turn.id,
             TurnState.RUNNING,
             parts=(
-                NewPart(PartKind.CALL, wish.arguments_json, wished_in, step.tool, call),
-                NewPart(PartKind.RESULT, step.text.value, step.text.label, step.tool, call),
+                NewPart(PartKind.CALL, wish.arguments_json, wished_in, step.tool, step.call),
+                NewPart(PartKind.RESULT, step.text.value, step.text.label, step.tool, step.call),
             ),
         )
-        await self._check_budgets()
-        return Shown(step.text.value, refused=step.outcome == "refused", ends_turn=step.ends_turn)
 
     async def _charge(self, completion: Completion) -> None:
         tokens = completion.prompt_tokens + completion.output_tokens
@@ -219,7 +257,8 @@ class TurnRun:
     async def _end(self, state: TurnState, reply: str, code: str) -> TurnEnded:
         self._usage = replace(self._usage, wall_ms=self._elapsed_ms())
         part = (
-            NewPart(PartKind.REPLY, reply, self._reply_label)
+            # The closing line is for people; a model would learn to write it.
+            NewPart(PartKind.REPLY, reply.removesuffix(self._closing), self._reply_label)
             if state is TurnState.DONE
             else NewPart(PartKind.NOTICE, reply, NOTICE_LABEL)
         )
@@ -238,9 +277,21 @@ class TurnRun:
 
 
 def _owner_words(parts: Sequence[Part]) -> str:
-    return "\n".join(
-        part.text for part in parts if part.kind is PartKind.USER and part.label.integrity is Integrity.USER
-    )
+    return "\n".join(part.text for part in parts if _is_owners(part))
+
+
+def _earlier_words(parts: Sequence[Part], turn: TurnId) -> list[str]:
+    return [part.text for part in parts if _is_owners(part) and part.turn != turn]
+
+
+def _is_owners(part: Part) -> bool:
+    return part.kind is PartKind.USER and part.label.integrity is Integrity.USER
+
+
+def _render(reply: str, context: Label, owner_words: str) -> Rendered:
+    """A reply as a person may see it: sources named, no pictures from elsewhere, links only where the owner named them."""
+    words, clean = read_words(owner_words), context.integrity > Integrity.EXTERNAL
+    return render_reply(reply, context, lambda link: clean or names(words, ArgRole.URL, link))
 
 
 def _time_spent(bound_ms: int) -> BudgetSpent:

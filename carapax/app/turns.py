@@ -129,7 +129,7 @@ class Turns:
             raise Conflict(
                 f"This conversation waits for an answer: {card.title} ({card.id}).",
                 kept="Your message was not taken.",
-                next_step=f"Answer with `carapax approvals yes {card.id}` or `carapax approvals no {card.id}`.",
+                next_step=f"Answer with `carapax approve {card.id}` or `carapax deny {card.id}`.",
             )
         lane = self._lanes.get(session)
         if lane is not None and len(lane.waiting) >= MAX_WAITING:

@@ -5,12 +5,18 @@ Layer: guard. Owns the words for origins and the one-line summary. Control chara
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 from carapax.core.flow.origin import hidden_characters
-from carapax.core.terms.action import ArgRole, Argument, CanonicalCall, Origin
+from carapax.core.rules.turn import Seen
+from carapax.core.terms.action import VOUCHED, ArgRole, Argument, CanonicalCall, Origin
 from carapax.core.terms.approval import Approval, ArgumentLine
 from carapax.core.terms.decision import Ask
-from carapax.core.terms.ids import ApprovalId
+from carapax.core.terms.ids import ApprovalId, Digest
 from carapax.core.terms.label import Integrity, Label
+from carapax.core.terms.tables import Tables
 
 SUMMARY_CHARS = 100
 VALUE_CHARS = 4_000
@@ -18,8 +24,17 @@ VALUE_CHARS = 4_000
 
 _ORIGINS = {
     Origin.OWNER_WORDS: "you named it",
+    Origin.OWNER_SELF: "your own address",
     Origin.CREATED_HERE: "made in this turn",
+    Origin.DIRECTORY: "your directory has it under the name you used",
+    Origin.NAMED_OBJECT: "you named it by its title",
+    Origin.COMPUTED: "looked up by Carapax as you described it",
+    Origin.POINTED_AT: "stands where you pointed at",
+    Origin.ENDORSED: "in the lines you picked",
+    Origin.EARLIER: "as you did before",
+    Origin.HANDLE: "a secret in the vault",
     Origin.DEFAULT: "filled in by Carapax",
+    Origin.UNTRUSTED: "found in untrusted text",
     Origin.MODEL: "the model chose it",
 }
 
@@ -30,31 +45,63 @@ def summary(call: CanonicalCall) -> str:
     for argument in call.arguments:
         if argument.role is ArgRole.CONTENT:
             words.append(f"({_size(argument)})")
-        elif argument.role not in (ArgRole.FLAG, ArgRole.COUNT):
-            words.append(visible(str(argument.value).replace("\n", ", ")))
+        elif argument.role not in (ArgRole.FLAG, ArgRole.COUNT, ArgRole.SECRET):
+            words.append(visible(value_text(argument).replace("\n", ", ")))
     line = " ".join(words)
     return line if len(line) <= SUMMARY_CHARS else line[: SUMMARY_CHARS - 1] + "…"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call of a card, and what a person must do about it."""
+
+    call: CanonicalCall
+    ask: Ask
+    title: str
+
+
 def make_card(
-    approval: ApprovalId, call: CanonicalCall, ask: Ask, title: str, context: Label, now_ms: int, wait_ms: int
+    approval: ApprovalId, asked: Sequence[Asked], seen: Seen, tables: Tables, now_ms: int, wait_ms: int
 ) -> Approval:
-    """The question to a person about exactly this call."""
-    lines = tuple(ArgumentLine(a.name, _cut(visible(str(a.value))), _origin_words(a)) for a in call.arguments)
+    """The question to a person about exactly these calls."""
+    first = asked[0]
+    effects = {each.call.manifest.effect.value for each in asked}
+    several = len(asked) > 1
+    lines = tuple(
+        ArgumentLine(f"{at + 1}. {a.name}" if several else a.name, visible_value(a), origin_words(a))
+        for at, each in enumerate(asked)
+        for a in each.call.arguments
+    )
     return Approval(
         id=approval,
-        session=call.session,
-        turn=call.turn,
-        call=call.call,
-        digest=call.digest,
-        title=title,
+        session=first.call.session,
+        turn=first.call.turn,
+        call=first.call.call,
+        digest=card_digest([each.call for each in asked]),
+        title="; ".join(each.title for each in asked),
         lines=lines,
-        rule=ask.rule,
-        reason=ask.reason,
-        taint=taint_words(context),
+        rule=first.ask.rule,
+        reason=first.ask.reason,
+        taint=taint_words(seen.context),
         asked_ms=now_ms,
         deadline_ms=now_ms + wait_ms,
+        blanks=tuple(replace(b, call=at) for at, each in enumerate(asked) for b in each.ask.blanks),
+        choices=next((each.ask.choices for each in asked if each.ask.choices), ()),
+        choices_source=next((each.ask.choices_source for each in asked if each.ask.choices), ""),
+        factor=any(each.ask.factor for each in asked) or bool(effects & tables.second_factor),
+        people=max(2 if effects & tables.four_eyes else 1, *(each.ask.people for each in asked)),
+        exact="\n".join(f"{each.call.manifest.name} {each.call.arguments_json}" for each in asked),
+        hidden=seen.hidden,
+        hint=seen.hint,
+        calls=len(asked),
     )
+
+
+def card_digest(calls: Sequence[CanonicalCall]) -> Digest:
+    """What an answer is bound to: the call's own digest, or the SHA-256 over those of a batch."""
+    if len(calls) == 1:
+        return calls[0].digest
+    return Digest(hashlib.sha256("\n".join(call.digest for call in calls).encode()).hexdigest())
 
 
 def taint_words(context: Label) -> str:
@@ -82,12 +129,30 @@ def visible(text: str) -> str:
     return text
 
 
-def _origin_words(argument: Argument) -> str:
-    return _ORIGINS[argument.origin]
+def origin_words(argument: Argument) -> str:
+    """Where an argument came from, in words; for several values, of each that is not vouched for."""
+    found = [t for t in argument.traces if t.origin not in VOUCHED] if len(argument.traces) > 1 else []
+    if found:
+        return "; ".join(f"{visible(t.value)}: {_words(t.origin, t.source)}" for t in found[:5])
+    return _words(argument.origin, argument.traces[0].source if argument.traces else "")
+
+
+def _words(origin: Origin, source: str) -> str:
+    return f"from {visible(source)}" if source else _ORIGINS[origin]
+
+
+def value_text(argument: Argument) -> str:
+    """An argument's value as one text."""
+    return ", ".join(argument.value) if isinstance(argument.value, tuple) else str(argument.value)
+
+
+def visible_value(argument: Argument) -> str:
+    """The value as a card shows it."""
+    return _cut(visible(value_text(argument)))
 
 
 def _size(argument: Argument) -> str:
-    return f"{len(str(argument.value).encode())} B"
+    return f"{len(value_text(argument).encode())} B"
 
 
 def _cut(text: str) -> str:

@@ -1,39 +1,57 @@
 """The reference monitor: judge → ask → record → seal → run → receipt → label, for one call at a time.
 
-Layer: guard. Owns the order. Absent: how anything is judged (`core/policy`), run (`ports.Tool`) or shown (surfaces).
+Layer: guard. Owns the order. Absent: how anything is judged (`core/policy`, `core/rules`), run (`ports.Tool`) or shown.
 Laws: 1. no tool runs without a durable "call" entry; 2. what runs is what was judged, by digest; 3. a call that could
 not be recorded, judged or sealed is refused and nothing happened; 4. no result is labelled better than its arguments
-and its tool's manifest; 5. an effect is started at most once, also across a crash.
+and its tool's manifest; 5. an effect is started at most once, also across a crash; 6. what a person approved is judged
+again before it runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from carapax.core.flow.lattice import join, may_flow
+from carapax.core.flow.lattice import may_flow
 from carapax.core.policy.decide import decide
 from carapax.core.policy.document import Policy
-from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Effect, Proposal, ToolManifest
-from carapax.core.terms.approval import ApprovalState
+from carapax.core.rules.intent import judge_loss
+from carapax.core.rules.turn import TurnState
+from carapax.core.terms.action import (
+    CanonicalCall,
+    Change,
+    ChangeKind,
+    Effect,
+    Proposal,
+    Receipt,
+    ToolManifest,
+)
 from carapax.core.terms.decision import Allow, Ask, Decision, Deny, Facts, Obligation, Question
 from carapax.core.terms.error import Malformed, PolicyInvalid, Refused
-from carapax.core.terms.event import Answered, Event, StepJudged, Waiting
+from carapax.core.terms.event import Event, StepJudged
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, EntryIndex, RuleId, SessionId, ToolName, TurnId
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Labeled, Readers, Source
 from carapax.core.terms.limit import Budgets
 from carapax.core.terms.principal import Principal
+from carapax.core.terms.tables import DirectoryEntry, Tables
 from carapax.core.turn.budget import TALK_ONLY
+from carapax.guard.ask import Desk
 from carapax.guard.canonical import canonical_call
-from carapax.guard.card import make_card, summary
-from carapax.guard.facts import derive_facts
+from carapax.guard.card import Asked, summary
+from carapax.guard.known import Known
+from carapax.guard.labels import declared_readers, files_label, result_label, written_label
 from carapax.guard.record import answer_word, call_body, label_body, text_digest
-from carapax.guard.run import Runner, result_label
+from carapax.guard.run import Runner, count_held
+from carapax.guard.show import show_result
+from carapax.guard.tally import Tally
+from carapax.guard.weigh import Weighed, weigh
 from carapax.ports.approver import Approver
 from carapax.ports.clock import Clock
+from carapax.ports.labels import FileLabels
 from carapax.ports.ledger import Ledger
+from carapax.ports.scanner import Scanner
 from carapax.ports.store import Store
 from carapax.ports.tool import Tool
 from carapax.ports.workspace import Workspace
@@ -65,9 +83,13 @@ class Scope:
     principal: Principal
     session: SessionId
     turn: TurnId
-    owner_words: str
+    owner_words: str  # everything the owner typed that is shown: values may come from it
     context: Label
     emit: Callable[[Event], None]
+    task: str = ""  # what the owner asks for now: capabilities come from it; "" is owner_words
+    channel: str = "cli"
+    audience: Readers = OWNER_ONLY  # who may know all that earlier turns' tools told
+    effects: frozenset[Effect] = frozenset()  # what a planner with a clean context found beyond the words
 
 
 class Guard:
@@ -85,6 +107,9 @@ class Guard:
         clock: Clock,
         key: bytes,
         new_approval: Callable[[], ApprovalId],
+        labels: FileLabels | None = None,
+        scanner: Scanner | None = None,
+        directory: Callable[[], Sequence[DirectoryEntry]] = tuple,
     ) -> None:
         self.policy = policy
         self.ledger = ledger
@@ -94,8 +119,12 @@ class Guard:
         self.clock = clock
         self.key = key
         self.new_approval = new_approval
+        self.labels = labels
+        self.scanner = scanner
         self.changing = asyncio.Lock()  # one change of the workspace at a time, so that versions belong to one call
+        self._directory = directory
         self._tools = {manifest.name: (manifest, tool) for tool in tools for manifest in tool.manifests()}
+        self.known = Known()
 
     def manifests(self) -> tuple[ToolManifest, ...]:
         """Every tool that may be proposed, in the order of their families."""
@@ -108,6 +137,17 @@ class Guard:
     def watch(self, scope: Scope) -> TurnGuard:
         """The monitor of one turn."""
         return TurnGuard(self, scope)
+
+    def tables(self) -> Tables:
+        """The policy's tables; the strictest ones when there is no valid policy."""
+        try:
+            return self.policy().tables
+        except PolicyInvalid:
+            return Tables()
+
+    def directory(self) -> tuple[DirectoryEntry, ...]:
+        """Everybody the owner vouches for."""
+        return (*self.tables().directory, *self._directory())
 
     def policy_digest(self) -> Digest:
         """The digest of the policy in force; "" when there is no valid one."""
@@ -137,38 +177,91 @@ class TurnGuard:
     def __init__(self, guard: Guard, scope: Scope) -> None:
         self._guard = guard
         self._scope = scope
-        self._context = scope.context
-        self._created: frozenset[str] = frozenset()
+        self._state = TurnState.begin(
+            scope.context,
+            scope.owner_words,
+            scope.task,
+            scope.effects,
+            guard.manifests(),
+            guard.known.of(scope.session),
+            scope.audience,
+        )
+        self._tally = Tally(guard.store, guard.clock, scope.session)
+        self._desk = Desk(guard, scope.emit)
 
     @property
     def context(self) -> Label:
         """The join of everything the model of this turn was shown so far."""
-        return self._context
+        return self._state.context
 
     async def submit(self, proposal: Proposal) -> Step:
         """Take one proposal the whole way. Raises LedgerUnavailable and StoreUnavailable; then nothing ran."""
+        return (await self.submit_all([proposal]))[0]
+
+    async def submit_all(self, proposals: Sequence[Proposal]) -> list[Step]:
+        """Take the proposals of one completion the whole way, in order."""
+        return [step async for step in self.submit_each(proposals)]
+
+    async def submit_each(self, proposals: Sequence[Proposal]) -> AsyncIterator[Step]:
+        """The same, step by step; one card asks about all that need a person."""
+        first = [await self._weigh(proposal) for proposal in proposals]
+        asked = [
+            Asked(w.call, w.decision, summary(w.call))
+            for w in first
+            if isinstance(w, Weighed) and isinstance(w.decision, Ask)
+        ]
+        agreed = await self._ask(asked) if asked else frozenset()
+        refused = frozenset(each.call.digest for each in asked) - agreed
+        for proposal in proposals:
+            yield await self._settle(proposal, agreed, refused)
+
+    async def preview(self, proposal: Proposal) -> Decision:
+        """What would be answered now. Raises Malformed."""
+        weighed = await self._weigh(proposal)
+        if isinstance(weighed, Malformed):
+            raise weighed
+        return weighed.decision
+
+    async def _weigh(self, proposal: Proposal) -> Weighed | Malformed:
         found = self._guard.find_tool(proposal.tool)
         if found is None:
             names = ", ".join(manifest.name for manifest in self._guard.manifests())
-            return await self._refuse_malformed(proposal, f"There is no tool {proposal.tool[:64]!r}. Tools: {names}.")
+            return Malformed(f"There is no tool {proposal.tool[:64]!r}. Tools: {names}.")
         manifest, tool = found
+        guard = self._guard
+        tables = guard.tables()
+        task = self._state.task(
+            tables, guard.directory(), self._tally.today(), await self._tally.counts(manifest, tables.caps)
+        )
         try:
-            call = canonical_call(proposal, manifest, self._scope.owner_words, self._context, self._created)
+            call = canonical_call(proposal, manifest, task)
         except Malformed as error:
-            return await self._refuse_malformed(proposal, error.what)
-        facts = derive_facts(call)
-        decision = self._guard.judge(Question(self._scope.principal, call, self._context, facts))
-        if isinstance(decision, Ask) and decision.typed:
-            # A yes is not enough there, and no surface of this release can ask for a typed value.
-            roles = " and ".join(decision.typed)
-            decision = Deny(
-                decision.rule, f"{decision.reason} A person must type the {roles}, and cannot be asked to here."
-            )
+            return error
+        return weigh(call, tool, task, self._scope.principal, self._scope.channel, guard.judge, guard.scanner)
+
+    async def _settle(
+        self, proposal: Proposal, agreed: frozenset[Digest], refused: frozenset[Digest], *, again: bool = True
+    ) -> Step:
+        """One proposal, judged as things are now, with a person's answer in hand where there is one."""
+        weighed = await self._weigh(proposal)
+        if isinstance(weighed, Malformed):
+            return await self._refuse_malformed(proposal, weighed.what)
+        call, decision = weighed.call, weighed.decision
         if isinstance(decision, Deny):
             return await self._refuse(call, decision)
-        if isinstance(decision, Ask) and not await self._ask(call, decision, summary(call)):
-            return self._own(call, "ask", f"refused ({decision.rule}): nobody approved it. Nothing was done.")
-        return await self._run(call, tool, decision, facts)
+        if isinstance(decision, Ask):
+            if call.digest not in agreed | refused:
+                return await self._settle_alone(proposal, weighed, decision)
+            if call.digest in agreed and decision.blanks and not decision.choices and again:
+                return await self._settle_alone(proposal, weighed, decision)  # what the picked lines left open
+            # What was typed and picked is in the words now; whatever is still open was not agreed to.
+            if call.digest in refused or decision.blanks or decision.choices:
+                return self._own(call, "ask", f"refused ({decision.rule}): nobody approved it. Nothing was done.")
+        return await self._run(weighed, decision)
+
+    async def _settle_alone(self, proposal: Proposal, weighed: Weighed, ask: Ask) -> Step:
+        agreed = await self._ask([Asked(weighed.call, ask, summary(weighed.call))])
+        return await self._settle(proposal, agreed, frozenset({weighed.call.digest}) - agreed, again=False)
 
     # refusing
 
@@ -194,33 +287,28 @@ class TurnGuard:
 
     # asking
 
-    async def _ask(self, call: CanonicalCall, ask: Ask, title: str) -> bool:
-        """Whether a person said yes to exactly this call."""
-        guard = self._guard
-        entry = await guard.ledger.append("asked", self._body(call, ask, title))
-        self._judged(call, ask, title, entry)
-        wait_ms = guard.policy().approval_ms
-        card = make_card(guard.new_approval(), call, ask, title, self._context, guard.clock.now_ms(), wait_ms)
-        await guard.store.put_approval(card)  # a code used before is a Conflict: the turn stops, nothing was done
-        self._scope.emit(Waiting(card))
-        answered = await guard.approver.ask(card)
-        await guard.ledger.append(
-            "answered",
-            {
-                "approval": card.id,
-                "call": call.call,
-                "digest": call.digest,
-                "state": answered.state.value,
-                "by": answered.answered_by,
-            },
-        )
-        self._scope.emit(Answered(answered))
-        return answered.state is ApprovalState.APPROVED and answered.digest == call.digest
+    async def _ask(self, asked: Sequence[Asked]) -> frozenset[Digest]:
+        """The digests that a person agreed to; what was typed and picked counts as the owner's words from here on."""
+        entries = []
+        for each in asked:
+            entries.append(await self._guard.ledger.append("asked", self._body(each.call, each.ask, each.title)))
+        for each, entry in zip(asked, entries, strict=True):
+            self._judged(each.call, each.ask, each.title, entry)
+        answered = await self._desk.ask(asked, self._state.seen())
+        if answered is None:
+            return frozenset()
+        self._state.type_values(answered)
+        if answered.picked:
+            picked = [answered.choices[at] for at in answered.picked if 0 <= at < len(answered.choices)]
+            self._state.endorse(picked, self._guard.manifests())
+        return frozenset(each.call.digest for each in asked)
 
     # running
 
-    async def _run(self, call: CanonicalCall, tool: Tool, decision: Allow | Ask, facts: Facts) -> Step:
-        runner = Runner(self._guard, self._scope.emit)
+    async def _run(self, weighed: Weighed, decision: Allow | Ask) -> Step:
+        call = weighed.call
+        read = await files_label(call, self._guard.labels)
+        runner = Runner(self._guard, self._scope.emit, lambda call, receipt: self._label(call, receipt, read))
         line = summary(call)
 
         def began(entry: EntryIndex) -> None:
@@ -229,38 +317,57 @@ class TurnGuard:
 
         ran = await runner.run(
             call,
-            tool,
+            weighed.tool,
             self._body(call, decision, line),
             keep=Obligation.KEEP_VERSIONS in decision.obligations and call.manifest.touches_workspace,
-            judge=lambda deleted: isinstance(self._judge_loss(call, facts, deleted), Allow),
+            judge=lambda deleted: isinstance(self._judge_loss(call, weighed.facts, deleted), Allow),
             began=began,
         )
-        label = result_label(call)
-        self._context = join(self._context, label)
-        self._created |= {change.path for change in ran.receipt.changes if change.kind is ChangeKind.CREATED}
-        text, outcome = ran.receipt.text, ran.receipt.outcome.value
-        if ran.held and not await self._settle_loss(call, runner, facts, ran.held):
-            text, outcome = HELD.format(count=_deletions(ran.held)), "refused"
+        records = self._state.records(call, ran.receipt.content)
+        self._state.read(ran.label, declared_readers(call.manifest, records))
+        self._state.created |= {c.path for c in ran.receipt.changes if c.kind is ChangeKind.CREATED}
+        self._state.learn(call, ran.receipt.content)
+        await self._tally.add(call, len(ran.receipt.changes), unasked=isinstance(decision, Allow))
+        self._state.actions += call.manifest.effect not in (Effect.READ, Effect.FETCH)
+        text = show_result(ran.receipt.text, ran.label, self._state, self._guard.scanner)
+        outcome = ran.receipt.outcome.value
+        if ran.held and not await self._settle_loss(call, runner, weighed.facts, ran.held):
+            text, outcome = HELD.format(count=count_held(ran.held)), "refused"
         return Step(
-            call.call, call.manifest.name, Labeled(text, label), answer_word(decision), outcome, call.manifest.ends_turn
+            call.call,
+            call.manifest.name,
+            Labeled(text, ran.label),
+            answer_word(decision),
+            outcome,
+            call.manifest.ends_turn,
         )
+
+    async def _label(self, call: CanonicalCall, receipt: Receipt, read: Label | None) -> Label:
+        """Label a finished call's result, and keep that label with the files it changed."""
+        label = result_label(call, read, self._state.records(call, receipt.content))
+        if receipt.changes and self._guard.labels is not None:
+            await self._guard.labels.keep(receipt.changes, written_label(call, self._state.context, label, read))
+        return label
 
     def _judge_loss(self, call: CanonicalCall, facts: Facts, deleted: int) -> Decision:
         """The policy's answer to what a call really deleted, where that is more than it said."""
         if deleted <= facts.destroys_count:
             return Allow(RuleId("announced"))
         destroying = replace(call, manifest=replace(call.manifest, effect=Effect.DESTROY))
+        if (unasked := judge_loss(self._state.context, self._state.plan)) is not None:
+            return unasked
         real = replace(facts, destroys_count=deleted)
-        return self._guard.judge(Question(self._scope.principal, destroying, self._context, real))
+        return self._guard.judge(Question(self._scope.principal, destroying, self._state.context, real))
 
     async def _settle_loss(self, call: CanonicalCall, runner: Runner, facts: Facts, held: tuple[Change, ...]) -> bool:
         """Ask about deletions that were put back; True when a person agreed and they were done."""
-        count = _deletions(held)
+        count = count_held(held)
         decision = self._judge_loss(call, facts, count)
         if isinstance(decision, Deny):
             await self._refuse(call, decision)
             return False
-        if isinstance(decision, Ask) and not await self._ask(call, decision, f"delete {count} files: {summary(call)}"):
+        title = f"delete {count} files: {summary(call)}"
+        if isinstance(decision, Ask) and not await self._ask([Asked(call, decision, title)]):
             return False
         await runner.release(call, held)
         return True
@@ -269,7 +376,7 @@ class TurnGuard:
 
     async def release(self, reply: str, readers: Readers) -> EntryIndex:
         """Record that a reply goes to these readers. Raises Refused when its label may not flow to them."""
-        if not may_flow(self._context, readers):
+        if not may_flow(self.context, readers):
             raise Refused(
                 "The reply rests on text that not everybody in this conversation may read.", kept="It was not sent."
             )
@@ -277,14 +384,14 @@ class TurnGuard:
             "session": self._scope.session,
             "turn": self._scope.turn,
             "reply": text_digest(reply),
-            "label": label_body(self._context),
+            "label": label_body(self.context),
         }
         return await self._guard.ledger.append("reply", body)
 
     # words
 
     def _body(self, call: CanonicalCall, decision: Decision, line: str) -> dict[str, Any]:
-        return call_body(call, self._context, decision, self._guard.policy_digest(), line)
+        return call_body(call, self.context, decision, self._guard.policy_digest(), line)
 
     def _judged(self, call: CanonicalCall, decision: Decision, line: str, entry: EntryIndex) -> None:
         reason = "" if isinstance(decision, Allow) else decision.reason
@@ -294,9 +401,3 @@ class TurnGuard:
     def _own(self, call: CanonicalCall, answer: str, text: str) -> Step:
         """A step that did not run: Carapax's own words, which do not change the context's label."""
         return Step(call.call, call.manifest.name, Labeled(text, OWN_WORDS), answer, "refused", ends_turn=False)
-
-
-def _deletions(held: Sequence[Change]) -> int:
-    # `held` is what putting back did: every file that was lost was created again.
-    gone = {change.before for change in held if change.kind is ChangeKind.DELETED and change.before}
-    return sum(c.kind is ChangeKind.CREATED and not c.path.endswith("/") and c.after not in gone for c in held)

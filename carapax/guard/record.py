@@ -82,8 +82,10 @@ def answer_word(decision: Decision) -> str:
 
 
 def _argument(role: ArgRole, value: Value) -> Any:
+    if isinstance(value, float):
+        return str(value)
     if not isinstance(value, str):
         return value
-    if role is ArgRole.CONTENT or len(value) > CLEAR_CHARS:
+    if role is ArgRole.SECRET or role is ArgRole.CONTENT or len(value) > CLEAR_CHARS:
         return text_digest(value)
     return value

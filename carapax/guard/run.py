@@ -8,18 +8,17 @@ call deletes without having said so are put back at once and deleted only after 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from carapax.core.flow.lattice import join_all
 from carapax.core.policy.document import Policy
 from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Outcome, Receipt
 from carapax.core.terms.error import CarapaxError
 from carapax.core.terms.event import Event, StepDone
 from carapax.core.terms.ids import CallId, EntryIndex
-from carapax.core.terms.label import OWNER_ONLY, Label, Source
+from carapax.core.terms.label import Label
 from carapax.guard.card import first_line, summary
 from carapax.guard.record import receipt_body
 from carapax.guard.seal import seal
@@ -47,8 +46,12 @@ class RunDone:
     """A finished run. `held` are changes that were put back because nobody had agreed to that many deletions."""
 
     receipt: Receipt
+    label: Label
     held: tuple[Change, ...] = ()
 
+
+Labels = Callable[[CanonicalCall, Receipt], Awaitable[Label]]
+"""Labels a finished call's result, and the files it changed, before its receipt is written."""
 
 Judge = Callable[[int], bool]
 """Whether this many deleted files are allowed without asking."""
@@ -57,9 +60,10 @@ Judge = Callable[[int], bool]
 class Runner:
     """Runs calls with the guard's means and tells `emit` how each ended."""
 
-    def __init__(self, means: Means, emit: Callable[[Event], None]) -> None:
+    def __init__(self, means: Means, emit: Callable[[Event], None], labels: Labels) -> None:
         self._means = means
         self._emit = emit
+        self._labels = labels
 
     async def run(
         self,
@@ -130,7 +134,8 @@ class Runner:
             changes, held = (), reverted.changes
         duration_ms = receipt.duration_ms or means.clock.monotonic_ms() - started_ms
         receipt = replace(receipt, changes=changes, duration_ms=duration_ms)
-        body = receipt_body(call, receipt, result_label(call), entry) | ({"held": deleted} if held else {})
+        label = await self._labels(call, receipt)
+        body = receipt_body(call, receipt, label, entry) | ({"held": deleted} if held else {})
         receipt_entry = await means.ledger.append("receipt", body)
         await means.store.close_call(call.call, receipt.outcome.value, receipt_entry, changes)
         if mark is not None:
@@ -146,7 +151,7 @@ class Runner:
                 receipt_entry,
             )
         )
-        return RunDone(receipt, held)
+        return RunDone(receipt, label, held)
 
 
 def count_lost(changes: Sequence[Change]) -> int:
@@ -155,8 +160,8 @@ def count_lost(changes: Sequence[Change]) -> int:
     return sum(c.kind is ChangeKind.DELETED and not c.path.endswith("/") and c.before not in moved for c in changes)
 
 
-def result_label(call: CanonicalCall) -> Label:
-    """The label of a call's result: its arguments joined with what its manifest declares."""
-    source = Source("tool", call.call, call.manifest.name)
-    declared = Label(call.manifest.result_integrity, OWNER_ONLY, frozenset({source}))
-    return join_all([*(argument.label for argument in call.arguments), declared])
+def count_held(held: Sequence[Change]) -> int:
+    """How many files a call had deleted that were put back."""
+    # `held` is what putting back did: every file that was lost was created again.
+    gone = {change.before for change in held if change.kind is ChangeKind.DELETED and change.before}
+    return sum(c.kind is ChangeKind.CREATED and not c.path.endswith("/") and c.after not in gone for c in held)

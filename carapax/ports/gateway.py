@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from carapax.core.terms.action import Change
-from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.approval import Answer, Approval, ApprovalState
 from carapax.core.terms.check import Check
 from carapax.core.terms.conversation import Inbound, Part, Session, Turn
 from carapax.core.terms.event import Event
@@ -70,8 +70,12 @@ class Gateway(Protocol):
     # approvals
     async def list_approvals(self, principal: Principal, state: ApprovalState | None) -> Sequence[Approval]: ...
 
-    async def answer(self, principal: Principal, approval: ApprovalId, approve: bool) -> Approval:
-        """Raises NotFound, Conflict (already answered or expired), Refused (no scope)."""
+    async def answer(self, principal: Principal, approval: ApprovalId, answer: Answer, *, digest: str = "") -> Approval:
+        """Answer a card; it is still WAITING when other people have to agree too. `digest`: of the call that was seen.
+
+        Raises NotFound, Conflict (already answered, expired, another digest, too many wrong answers), Refused (no scope,
+        no second factor), Malformed (`core.turn.answer.Lacking`: what is missing; the card goes on waiting).
+        """
         ...
 
     # undo

@@ -6,6 +6,7 @@ import importlib
 import re
 from pathlib import Path
 
+from carapax.core.policy import capability, cases, document
 from carapax.core.policy.schema import SCHEMA
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,25 @@ def test_the_policy_format_names_every_fact() -> None:
     facts = set(re.findall(r"(\w+): (?:String|Bool|Long)", SCHEMA))
     assert len(facts) >= 10
     page = text("formats/policy.md")
-    assert {fact for fact in facts if f"`{fact}`" not in page} == {"tool"}
+    assert {fact for fact in facts if f"`{fact}`" not in page} == set()
+
+
+def test_the_policy_format_names_every_key_and_no_other() -> None:
+    page = text("formats/policy.md")
+    rows = page.split("## Keys")[1].split("**Data")[0]
+    shown = {key for row in re.findall(r"^\| (`\w+`.*?) \|", rows, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert shown == set(document.KEYS)
+    required = {
+        key for row in re.findall(r"^\| (.*?\*.*?) \|", rows, re.MULTILINE) for key in re.findall(r"`(\w+)` \*", row)
+    }
+    assert required == set(document.REQUIRED)
+    lines = page.split("## Capabilities")[1].split("Their order")[0]
+    assert {key for key in capability.KEYS if f"`{key}`" not in lines} == set()
+    assert {
+        word for word in (*capability.GROUPS, *capability.PLACES, *capability.Verdict) if f"`{word}`" not in lines
+    } == set()
+    cases_ = page.split("## Cases")[1].split("## Cedar")[0]
+    assert {key for key in cases.GIVEN if f"`{key}`" not in cases_} == set()
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from carapax.core.terms.action import Change, ChangeKind
-from carapax.core.terms.approval import Approval, ApprovalState, ArgumentLine
+from carapax.core.terms.approval import Answer, Approval, ApprovalState, ArgumentLine, Blank
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.conversation import Inbound, Part, PartKind, Session, Turn, TurnState
 from carapax.core.terms.error import Conflict, Malformed, NotFound, Refused
@@ -28,6 +28,16 @@ from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, Rule
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.principal import Principal, Role, Scope
+from carapax.core.turn.answer import (
+    Agrees,
+    AnsweredWrongly,
+    Code,
+    Ends,
+    Falls,
+    after_wrong,
+    judge,
+    refuse_other_digest,
+)
 from carapax.ports.gateway import MintedToken, Undone
 from carapax.ports.store import Token
 
@@ -47,6 +57,16 @@ class Ask:
     reason: str = "deletes more than 10 files"
     taint: str = ""
     lives_ms: int = 60_000
+    blanks: tuple[Blank, ...] = ()
+    choices: tuple[str, ...] = ()
+    choices_source: str = ""
+    factor: bool = False
+    people: int = 1
+    agreed: tuple[PrincipalId, ...] = ()
+    exact: str = ""
+    hidden: tuple[str, ...] = ()
+    hint: str = ""
+    calls: int = 1
     refused: str = "I did not do it."
 
 
@@ -127,6 +147,9 @@ class FakeGateway:
         self.parts: dict[SessionId, list[Part]] = {}
         self.approvals: dict[ApprovalId, Approval] = {}
         self.answers: list[tuple[ApprovalId, bool]] = []
+        self.given: list[Answer] = []  # every answer that came, complete or not
+        self.factor = Code.NONE_SET  # what the code "123456" is; any other is wrong, none is missing
+        self._wrong: dict[ApprovalId, int] = {}
         self.undone: list[tuple[SessionId | None, TurnId | None]] = []
         self.failed: list[Check] = []  # what `ready` reports
         self.counts: dict[str, float] = {"carapax_turns_total": 0.0, 'carapax_up{part="store"}': 1.0}
@@ -257,7 +280,9 @@ class FakeGateway:
         now = self.clock.now_ms()
         approval = Approval(
             ApprovalId(step.code), turn.session, turn.id, CallId("c1"), Digest("d" * 64), step.title, step.lines,
-            RuleId(step.rule), step.reason, step.taint, now, now + step.lives_ms,
+            RuleId(step.rule), step.reason, step.taint, now, now + step.lives_ms, blanks=step.blanks,
+            choices=step.choices, choices_source=step.choices_source, factor=step.factor, people=step.people,
+            agreed=step.agreed, exact=step.exact, hidden=step.hidden, hint=step.hint, calls=step.calls,
         )  # fmt: skip
         self.approvals[approval.id] = approval
         heard = self._answered[approval.id] = asyncio.Event()
@@ -339,7 +364,7 @@ class FakeGateway:
     async def list_approvals(self, principal: Principal, state: ApprovalState | None) -> Sequence[Approval]:
         return [a for a in self.approvals.values() if state is None or a.state is state]
 
-    async def answer(self, principal: Principal, approval: ApprovalId, approve: bool) -> Approval:
+    async def answer(self, principal: Principal, approval: ApprovalId, answer: Answer, *, digest: str = "") -> Approval:
         if self.checks_scopes and Scope.APPROVE not in principal.scopes:
             raise Refused("this token may not answer approvals")
         found = self.approvals.get(approval)
@@ -347,11 +372,37 @@ class FakeGateway:
             raise NotFound(f"there is no approval {approval}")
         if found.state is not ApprovalState.WAITING:
             raise Conflict(f"{approval} was already {found.state.value}")
-        state = ApprovalState.APPROVED if approve else ApprovalState.DENIED
+        refuse_other_digest(found, digest)
+        self.given.append(answer)
+        who = replace(principal, scopes=ALL)  # whether the scope is looked at is `checks_scopes`
+        match judge(found, answer, who, self._code(found, answer), found.asked_ms):
+            case Ends(state):
+                return self._settle(found, principal, state)
+            case Agrees():
+                self.approvals[approval] = replace(found, agreed=(*found.agreed, principal.id))
+                return self.approvals[approval]
+            case Falls(error):
+                self._wrong[approval] = self._wrong.get(approval, 0) + 1
+                told = after_wrong(found, error, self._wrong[approval])
+                if isinstance(told, AnsweredWrongly):
+                    self._settle(found, principal, ApprovalState.DENIED)
+                raise told
+
+    def _standing(self) -> str:
+        return {Code.NONE_SET: "none", Code.LOCKED: "locked"}.get(self.factor, "set")
+
+    def _code(self, found: Approval, answer: Answer) -> Code:
+        if not found.factor:
+            return Code.UNASKED
+        if self.factor is not Code.RIGHT:
+            return self.factor
+        return Code.RIGHT if answer.code == "123456" else Code.WRONG if answer.code else Code.MISSING
+
+    def _settle(self, found: Approval, principal: Principal, state: ApprovalState) -> Approval:
         settled = replace(found, state=state, answered_by=principal.id, answered_ms=self.clock.now_ms())
-        self.approvals[approval] = settled
-        self.answers.append((approval, approve))
-        self._answered[approval].set()
+        self.approvals[found.id] = settled
+        self.answers.append((found.id, state is ApprovalState.APPROVED))
+        self._answered[found.id].set()
         return settled
 
     # undo
@@ -393,7 +444,7 @@ class FakeGateway:
 
     # state
     async def status(self) -> dict[str, Any]:
-        return {"version": "0.1.0", "uptime_ms": 1000, "sessions": len(self.sessions)}
+        return {"version": "0.1.0", "uptime_ms": 1000, "sessions": len(self.sessions), "factor": self._standing()}
 
     async def ready(self) -> Sequence[Check]:
         return [c for c in self.failed if c.standing is not Standing.OK]

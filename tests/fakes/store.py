@@ -6,7 +6,7 @@ It passes the same conformance suite as SqlStore. Absent: durability, threads, m
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from carapax.adapters.store.rules import (
@@ -15,15 +15,20 @@ from carapax.adapters.store.rules import (
     UNFINISHED,
     fold,
     growth,
+    refuse_agreement,
     refuse_answer,
     refuse_ended,
     refuse_long_query,
+    refuse_many_digests,
+    voices,
 )
+from carapax.core.flow.lattice import join
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
 from carapax.core.terms.conversation import Part, Session, Turn, TurnState
 from carapax.core.terms.error import Conflict, Malformed, NotFound, StoreUnavailable
-from carapax.core.terms.ids import ApprovalId, CallId, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
 from carapax.ports.clock import Clock
 from carapax.ports.store import NewPart, OpenCall, Token
@@ -75,6 +80,8 @@ class MemoryStore:
         self._approvals: dict[ApprovalId, Approval] = {}
         self._tokens: dict[TokenId, Token] = {}
         self._days: dict[str, Usage] = {}
+        self._content: dict[Digest, Label] = {}
+        self._tallies: list[tuple[str, int, int]] = []  # kind, when, how many
         self._opened = 0
         self.down = False
 
@@ -268,15 +275,42 @@ class MemoryStore:
             raise Conflict(f"approval {approval.id} exists already")
         self._approvals[approval.id] = approval
 
-    async def answer_approval(
-        self, approval: ApprovalId, state: ApprovalState, by: PrincipalId, now_ms: int
-    ) -> Approval:
-        self._up()
+    def _approval(self, approval: ApprovalId) -> Approval:
         kept = self._approvals.get(approval)
         if kept is None:
             raise NotFound(f"there is no approval {approval}")
+        return kept
+
+    async def agree_approval(self, approval: ApprovalId, by: PrincipalId) -> Approval:
+        self._up()
+        kept = self._approval(approval)
+        refuse_agreement(kept, by)
+        self._approvals[approval] = replace(kept, agreed=(*kept.agreed, by))
+        return self._approvals[approval]
+
+    async def answer_approval(
+        self,
+        approval: ApprovalId,
+        state: ApprovalState,
+        by: PrincipalId,
+        now_ms: int,
+        *,
+        typed: Sequence[str] = (),
+        picked: Sequence[int] = (),
+    ) -> Approval:
+        self._up()
+        kept = self._approval(approval)
         refuse_answer(kept, state, now_ms)
-        self._approvals[approval] = replace(kept, state=state, answered_by=by, answered_ms=now_ms)
+        _refuse_unstorable(tuple(typed))
+        self._approvals[approval] = replace(
+            kept,
+            state=state,
+            answered_by=by,
+            answered_ms=now_ms,
+            agreed=voices(kept, state, by),
+            typed=tuple(typed),
+            picked=tuple(picked),
+        )
         return self._approvals[approval]
 
     async def list_approvals(
@@ -285,6 +319,27 @@ class MemoryStore:
         self._up()
         found = [a for a in reversed(self._approvals.values()) if state in (None, a.state)]
         return found[: max(0, limit)]
+
+    # labels of content, tallies
+    async def join_content_labels(self, labels: Mapping[Digest, Label]) -> None:
+        self._up()
+        _refuse_unstorable(tuple(labels.values()))
+        for digest, label in labels.items():
+            kept = self._content.get(digest)
+            self._content[digest] = label if kept is None else join(kept, label)
+
+    async def content_labels(self, digests: Sequence[Digest]) -> Mapping[Digest, Label]:
+        self._up()
+        refuse_many_digests(len(digests))
+        return {digest: self._content[digest] for digest in digests if digest in self._content}
+
+    async def add_tally(self, kind: str, amount: int, session: SessionId, now_ms: int) -> None:
+        self._up()
+        self._tallies.append((kind, now_ms, amount))
+
+    async def tally(self, kind: str, *, since_ms: int) -> int:
+        self._up()
+        return sum(amount for k, at_ms, amount in self._tallies if k == kind and at_ms >= since_ms)
 
     # tokens
     async def put_token(self, token: Token) -> None:

@@ -175,8 +175,8 @@ def test_a_spoiled_policy_stops_every_action_but_not_the_talk(tmp_path: Path) ->
         ModelServer(wish, Says(["I may not."]), last_repeats=True) as model,
         running(tmp_path, model.openai_url) as gate,
     ):
-        policy = gate.home / "policy" / "home.toml"
-        policy.write_text(policy.read_text().replace("destroys <= 5", "destroys <= 500"))
+        policy = gate.home / "policy" / "home.yaml"
+        policy.write_text(policy.read_text().replace("at_most_files: 5", "at_most_files: 500"))
         checked = gate.command("policy", "check")
         assert checked.returncode == 1
         assert "signature" in checked.stdout + checked.stderr

@@ -80,9 +80,9 @@ def test_an_approval_is_answered_at_the_terminal(talk: Talk) -> None:
     child.sendline("clean up")
     child.expect("waits   delete 12 files")
     child.expect("you named it in this message")
-    child.expect(r"\[y\] yes   \[n\] no   \[d\] show all of it ▸ ")
+    child.expect(r"\[y\] yes   \[n\] no   \[d\] show the exact message ▸ ")
     child.sendline("d")
-    child.expect("digest d{64}")
+    child.expect("d{64}")
     child.expect("▸ ")
     child.sendline("perhaps")
     child.expect("▸ ")
@@ -99,7 +99,7 @@ def test_a_no_is_told(talk: Talk) -> None:
     child.sendline("clean up")
     child.expect("▸ ")
     child.sendline("n")
-    child.expect("You said no; it was not done.")
+    child.expect("The answer was no; it was not done.")
     child.expect("it   I did not do it.")
     _leave(child)
     assert "exit 0" in _end(child)
@@ -109,9 +109,9 @@ def test_a_key_typed_before_the_card_is_no_answer(talk: Talk) -> None:
     child = talk("ask", "chat")
     child.expect(PROMPT)
     child.send("clean up\ny\ny\n")
-    child.expect("show all of it ▸ ")
+    child.expect("show the exact message ▸ ")
     child.sendline("n")
-    child.expect("You said no")
+    child.expect("The answer was no")
     _leave(child)
     _end(child)
 
@@ -131,7 +131,7 @@ def test_leaving_at_the_card_keeps_the_gateway_and_says_how_to_answer(talk: Talk
     child.sendline("clean up")
     child.expect("▸ ")
     child.sendeof()
-    child.expect("carapax approvals yes K7M2")
+    child.expect("carapax approve K7M2")
     child.expect("left running because an approval waits")
     said = _end(child)
     assert "gateway kept" in said
@@ -344,7 +344,7 @@ def test_a_chat_without_a_terminal_asks_nobody(home: Path) -> None:
         ran = call(FakeLocal(home), "chat", stdin=b"clean up\ny\n")
         assert stage.fake.answers == []
     assert ran.code == 4
-    assert "carapax approvals yes K7M2" in ran.err
+    assert "carapax approve K7M2" in ran.err
 
 
 def test_the_one_question_of_the_first_start(talk: Talk) -> None:
@@ -368,3 +368,135 @@ def test_a_key_is_asked_without_showing_it(talk: Talk) -> None:
     said = _end(child)
     assert "sk-secret" not in said
     assert "Saved." in said
+
+
+# an approval where a yes is not enough
+def _at_card(talk: Talk, script: str, prompt: str) -> pexpect.spawn:
+    child = talk(script, "chat")
+    child.expect(PROMPT)
+    child.sendline("go")
+    child.expect(prompt)
+    return child
+
+
+def test_a_value_that_was_never_named_is_typed(talk: Talk) -> None:
+    child = _at_card(talk, "bill", "payee ▸ ")
+    assert "not named by you: type it to continue" in child.before
+    assert "[y] yes" not in child.before
+    for key, said in (("", ""), ("y", "A yes is not enough here"), ("d", "exactly   pay_invoice")):
+        child.sendline(key)
+        child.expect(said)
+        child.expect("payee ▸ ")
+    child.sendline("de89370400440532013000")
+    child.expect("one-time code ▸ ")
+    child.sendline("123456")
+    child.expect("Done as agreed.")
+    _leave(child)
+    assert "exit 0" in _end(child)
+
+
+def test_three_wrong_answers_end_the_card(talk: Talk) -> None:
+    child = _at_card(talk, "bill", "payee ▸ ")
+    for left in ("2 tries left", "1 try left", "Too many wrong answers: K7M2 was refused."):
+        child.sendline("DE00")
+        child.expect("one-time code ▸ ")
+        child.sendline("123456")
+        child.expect(left)
+    child.expect("I did not do it.")
+    _leave(child)
+    _end(child)
+
+
+def test_a_no_is_possible_at_every_question(talk: Talk) -> None:
+    child = _at_card(talk, "bill", "payee ▸ ")
+    child.sendline("DE89 3704 0044 0532 0130 00")
+    child.expect("one-time code ▸ ")
+    child.sendline("n")
+    child.expect("The answer was no; it was not done.")
+    _leave(child)
+    _end(child)
+
+
+def test_without_a_second_factor_the_card_says_how_to_set_one_up(talk: Talk) -> None:
+    child = _at_card(talk, "unset", "payee ▸ ")
+    assert "None yet: carapax factor set" in child.before
+    child.sendline("DE89 3704 0044 0532 0130 00")
+    child.expect("nobody can say yes to this")
+    child.expect("one-time code ▸ ")
+    child.sendline("123456")
+    child.expect("Set one up with `carapax factor set`")
+    child.expect("payee ▸ ")
+    child.sendline("n")
+    child.expect("The answer was no")
+    _leave(child)
+    _end(child)
+
+
+def test_lines_are_picked_and_a_bare_enter_is_no(talk: Talk) -> None:
+    child = _at_card(talk, "listed", "Enter takes none ▸ ")
+    assert "2  Delete the old minutes" in child.before
+    child.sendline("1,9")
+    child.expect("Lines 1 to 3, each once.")
+    child.expect("▸ ")
+    child.sendline("1,3")
+    child.expect("Done as agreed.")
+    _leave(child)
+    _end(child)
+    child = _at_card(talk, "listed", "Enter takes none ▸ ")
+    child.sendline("")
+    child.expect("The answer was no; it was not done.")
+    _leave(child)
+    _end(child)
+
+
+def test_the_first_of_two_people_is_told_that_it_waits(talk: Talk) -> None:
+    child = _at_card(talk, "two", "Enter takes none ▸ ")
+    child.sendline("1")
+    child.expect("1 of 2 people agreed: waits for another person.")
+    child.sendintr()
+    child.expect("Stopping the turn")
+    _leave(child)
+    _end(child)
+
+
+def test_a_card_in_french(talk: Talk) -> None:
+    child = talk("bill", "chat", LANG="fr_FR.UTF-8")
+    child.expect("vous ")
+    child.sendline("va")
+    child.expect("vous ne l'avez pas nommé : tapez-le pour continuer")
+    child.expect("payee ▸ ")
+    child.sendline("x")
+    child.expect("code à usage unique ▸ ")
+    child.sendline("1")
+    child.expect("Ce qui a été tapé n'est pas la valeur de cet appel.")
+    child.expect("Essais restants : 2.")
+    child.expect("payee ▸ ")
+    child.sendline("non")
+    child.expect("La réponse fut non")
+    _leave(child)
+    _end(child)
+
+
+def test_a_card_is_answered_from_another_terminal_and_what_is_missing_is_asked_there(home: Path, talk: Talk) -> None:
+    with staged(home) as stage:
+        SCRIPTS["bill"](stage.fake)
+        assert call(FakeLocal(home), "ask", "go").code == 4
+        child = talk("echo", "approve", "k7m2", "--code", "123456")
+        child.expect("not named by you: type it to continue")
+        child.expect("payee ▸ ")
+        child.sendline("DE89 3704 0044 0532 0130 00")
+        child.expect("Done as agreed.")
+        assert "exit 0" in _end(child)
+        assert stage.fake.answers == [("K7M2", True)]
+
+
+def test_leaving_that_question_leaves_the_card_open(home: Path, talk: Talk) -> None:
+    with staged(home) as stage:
+        SCRIPTS["bill"](stage.fake)
+        call(FakeLocal(home), "ask", "go")
+        child = talk("echo", "approve", "K7M2")
+        child.expect("payee ▸ ")
+        child.sendeof()
+        child.expect("carapax approve K7M2 --type PAYEE --code 123456")
+        assert "exit 4" in _end(child)
+        assert stage.fake.answers == []

@@ -117,7 +117,7 @@ def test_leaving_the_workspace_is_refused_by_the_guard(gate: Gate) -> None:
 
 def test_the_agent_reaches_neither_carapaxs_state_nor_its_port(gate: Gate) -> None:
     port = gate.url.rsplit(":", 1)[1]
-    for secret in ("keys/ledger.seed", "run/cli.token", "store.sqlite", "policy/home.toml", "ledger"):
+    for secret in ("keys/ledger.seed", "run/cli.token", "store.sqlite", "policy/home.yaml", "ledger"):
         path = gate.home / secret
         assert path.exists()
         _, ended = steps(gate, do("run_command", command=f"cat {path} || ls {path}; ls -R {gate.home}"))

@@ -77,7 +77,7 @@ def test_a_turn_that_needs_approval_says_what_and_how_and_goes_on_after_a_yes(
     code = json.loads(gate.command("approvals", "--json").stdout)["approvals"][0]["id"]
     assert code in said
     assert "old0" in said
-    assert f"carapax approvals yes {code}" in said
+    assert f"carapax approve {code}" in said
     assert all(path.exists() for path in paths)
     waiting = ask(client, "and now?", "u3")
     assert code in waiting

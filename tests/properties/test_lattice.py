@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 
 from carapax.core.flow.lattice import MAX_SOURCES, NOTHING, join, join_all, may_flow
 from carapax.core.terms.ids import PrincipalId
-from carapax.core.terms.label import PUBLIC, Integrity, Label, Readers, Source
+from carapax.core.terms.label import PUBLIC, Integrity, Label, Readers, Shape, Source
 
 NAMES = st.sampled_from([PrincipalId(n) for n in ("owner", "anna", "bob", "carol")])
 READERS = st.one_of(st.just(PUBLIC), st.builds(Readers, st.just(False), st.frozensets(NAMES)))
 SOURCES = st.frozensets(
     st.builds(Source, st.sampled_from(["message", "tool", "file"]), st.text(max_size=3)), max_size=5
 )
-LABELS = st.builds(Label, st.sampled_from(Integrity), READERS, SOURCES)
+CLASSES = st.frozensets(st.sampled_from(["customer", "mail", "health"]))
+LABELS = st.builds(Label, st.sampled_from(Integrity), READERS, SOURCES, CLASSES, st.sampled_from(Shape))
 
 
 @given(LABELS, LABELS, LABELS)
@@ -42,6 +43,20 @@ def test_join_never_raises_trust_and_never_widens_readers(a: Label, b: Label) ->
         if not label.readers.everyone:
             assert not both.readers.everyone
             assert both.readers.names <= label.readers.names
+
+
+@given(LABELS, LABELS)
+def test_join_forgets_no_class_and_makes_no_text_a_scalar(a: Label, b: Label) -> None:
+    both = join(a, b)
+    assert both.classes == a.classes | b.classes
+    assert both.shape == max(a.shape, b.shape)
+
+
+def test_a_scalar_stays_one_only_among_scalars() -> None:
+    scalar = Label(Integrity.CATALOG, PUBLIC, shape=Shape.SCALAR)
+    assert join_all([scalar, scalar]).shape is Shape.SCALAR
+    assert join(scalar, NOTHING).shape is Shape.SCALAR
+    assert join(scalar, Label(Integrity.CATALOG, PUBLIC)).shape is Shape.TEXT
 
 
 @given(LABELS, LABELS, READERS)

@@ -1,1 +1,1 @@
-"""Store adapters: sessions, turns, parts, calls, approvals, tokens and usage in an SQL database."""
+"""Store adapters: sessions, turns, parts, calls, approvals, labels of content, tallies, tokens and usage in an SQL database."""

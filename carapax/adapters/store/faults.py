@@ -39,13 +39,17 @@ _MEANING: dict[int, tuple[str, str]] = {
 _MEANING[sqlite3.SQLITE_LOCKED] = _MEANING[sqlite3.SQLITE_BUSY]
 _MEANING[sqlite3.SQLITE_PERM] = _MEANING[sqlite3.SQLITE_READONLY]
 _OTHER = ("the database {path} refused", "Run `carapax doctor`; it checks the whole file.")
+Failure = sqlite3.Error | UnicodeDecodeError
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What the driver raises; the second when a damaged file's own bytes stand in SQLite's message."""
 _FOREIGN_KEY = sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
 
-def unavailable(error: sqlite3.Error, path: str) -> StoreUnavailable:
+def unavailable(error: Failure, path: str) -> StoreUnavailable:
     """The error a person sees for a database error."""
-    code = getattr(error, "sqlite_errorcode", None)
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    known: Failure | None = None if isinstance(error, UnicodeDecodeError) else error
+    code = getattr(known, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT if known is None else None)
+    name = getattr(known, "sqlite_errorname", "SQLITE_CORRUPT" if known is None else type(error).__name__)
     what, next_step = _MEANING.get((code or 0) & 0xFF, _OTHER)
     return StoreUnavailable(f"{what.format(path=path)} ({name})", next_step=next_step.format(path=path))
 
@@ -62,11 +66,11 @@ def refused(error: Exception, path: str) -> CarapaxError:
         return Malformed("a number over 64 bits cannot be stored")
     if isinstance(error, sqlite3.DataError):  # longer than SQLite's ceiling of 1,000,000,000 bytes
         return Malformed("a text is too long to be stored")
-    if isinstance(error, sqlite3.Error):
+    if isinstance(error, Failure):
         return unavailable(error, path)
     raise error
 
 
 def spoils(error: BaseException | None) -> bool:
     """Whether the database itself failed, so that nothing else in the same transaction can be trusted."""
-    return isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
+    return isinstance(error, Failure) and not isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)

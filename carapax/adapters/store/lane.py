@@ -10,14 +10,13 @@ Laws: an answer comes after the commit; a piece that raised left nothing.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from carapax.adapters.store.faults import refused, spoils, unavailable
+from carapax.adapters.store.faults import FAILURES, Failure, refused, spoils, unavailable
 from carapax.adapters.store.link import Link
 from carapax.core.terms.error import StoreUnavailable
 
@@ -110,7 +109,7 @@ class Lane:
     def _serve_writes(self, batch: list[_Piece]) -> None:
         try:
             self._link.raw.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._fail(batch, error)
             return
         broken = self._in_savepoints(batch) if len(batch) > 1 else self._alone(batch[0])
@@ -143,21 +142,21 @@ class Lane:
                         return True
                     execute("ROLLBACK TO piece")
                 execute("RELEASE piece")
-        except sqlite3.Error:
+        except FAILURES:
             return True
         return False
 
     def _commit(self, batch: list[_Piece]) -> None:
         try:
             self._link.raw.execute("COMMIT")
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._roll_back()
             self._fail([p for p in batch if p.error is None], error)
             return
         for after in {p.after for p in batch if p.error is None and p.after is not None}:
             try:
                 after(self._link)
-            except sqlite3.Error:  # what was asked is committed; tidying waits for the next time
+            except FAILURES:  # what was asked is committed; tidying waits for the next time
                 continue
 
     def _roll_back(self) -> None:
@@ -165,16 +164,16 @@ class Lane:
         if self._link.raw.in_transaction:
             try:
                 self._link.raw.execute("ROLLBACK")
-            except sqlite3.Error:
+            except FAILURES:
                 return
 
-    def _fail(self, batch: list[_Piece], error: sqlite3.Error) -> None:
+    def _fail(self, batch: list[_Piece], error: Failure) -> None:
         for piece in batch:
             piece.value, piece.error = None, unavailable(error, self._path)
 
     def _explain(self, piece: _Piece) -> None:
         error = piece.error
-        if isinstance(error, sqlite3.Error | UnicodeEncodeError | OverflowError):
+        if isinstance(error, Failure | UnicodeEncodeError | OverflowError):
             piece.error = refused(error, self._path)
 
 

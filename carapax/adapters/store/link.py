@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from carapax.adapters.store.faults import FAILURES
 from carapax.adapters.store.prepared import Prepared
 
 Row = tuple[Any, ...]
@@ -53,14 +54,14 @@ class Link:
 
 
 def connect(path: str, *, read_only: bool = False) -> Link:
-    """Connect to an existing file. Raises sqlite3.Error."""
+    """Connect to an existing file. Raises sqlite3.Error, or UnicodeDecodeError for a damaged one."""
     raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
     try:
         for pragma in _PRAGMAS:
             raw.execute(pragma)
         if read_only:
             raw.execute("PRAGMA query_only=ON")
-    except sqlite3.Error:
+    except FAILURES:
         raw.close()
         raise
     return Link(raw)

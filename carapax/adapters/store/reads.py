@@ -5,16 +5,20 @@ Layer: adapters/store. A read of several statements may see a commit between the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from carapax.adapters.store import rows, rules, sqlite_text
 from carapax.adapters.store.link import Link, Row
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
 from carapax.core.terms.conversation import Part, Session, Turn
-from carapax.core.terms.ids import PrincipalId, SessionId, TurnId
+from carapax.core.terms.ids import Digest, PrincipalId, SessionId, TurnId
+from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
 from carapax.ports.store import OpenCall, Token
 
 LAST_SEQ = 2**63 - 1
+SINGLY = 8  # digests that are cheaper to look up one by one
 
 
 def find_session(link: Link, session: SessionId) -> Session | None:
@@ -98,6 +102,26 @@ def list_approvals(link: Link, state: ApprovalState | None, limit: int) -> list[
     else:
         found = link.rows(sqlite_text.approvals_in_state, state=state.value, limit=_bound(limit))
     return [rows.approval_of(r) for r in found]
+
+
+def content_labels(link: Link, digests: Sequence[Digest]) -> dict[Digest, Label]:
+    """The kept labels, by digest; a long question is put in pieces of 200."""
+    found: list[Row] = []
+    if len(digests) <= SINGLY:
+        for digest in digests:
+            found += link.rows(sqlite_text.content_label, digest=digest)
+    else:
+        names = sqlite_text.some_content_labels.names
+        for start in range(0, len(digests), len(names)):
+            piece = digests[start : start + len(names)]
+            padded = [*piece, *[piece[-1]] * (len(names) - len(piece))]
+            found += link.rows(sqlite_text.some_content_labels, **dict(zip(names, padded, strict=True)))
+    return {Digest(row[0]): rows.label_of(row) for row in found}
+
+
+def tally(link: Link, kind: str, since_ms: int) -> int:
+    """The sum of a count."""
+    return _first(link.row(sqlite_text.tally_since, kind=kind, since_ms=since_ms))
 
 
 def find_token(link: Link, hashed: str) -> Token | None:

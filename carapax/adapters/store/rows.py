@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from carapax.adapters.store.link import Row
 from carapax.core.terms.action import Change, ChangeKind
-from carapax.core.terms.approval import Approval, ApprovalState, ArgumentLine
+from carapax.core.terms.approval import Approval, ApprovalState, ArgumentLine, Blank
 from carapax.core.terms.conversation import Part, PartKind, Session, Turn, TurnState
 from carapax.core.terms.error import StoreUnavailable
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, RuleId, SessionId, TokenId, TurnId
-from carapax.core.terms.label import Integrity, Label, Readers, Source
+from carapax.core.terms.label import Integrity, Label, Readers, Shape, Source
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.plain import canonical_json, plain
 from carapax.core.terms.principal import Scope
@@ -26,6 +26,7 @@ from carapax.ports.store import OpenCall, Token
 
 T = TypeVar("T")
 _INTEGRITY = {plain(level): level for level in Integrity}
+_SHAPES = {plain(shape): shape for shape in Shape}
 _KINDS = {kind.value: kind for kind in PartKind}  # a look-up costs a tenth of PartKind(value)
 _STATES = {state.value: state for state in TurnState}
 
@@ -121,7 +122,10 @@ def _set(items: list[T]) -> frozenset[T]:
 @lru_cache(maxsize=4_096)
 def parse_label(text: str) -> Label:
     """The label that was rendered so. Raises ValueError or TypeError for anything else."""
-    integrity, readers, sources = _fields(_json(text), "integrity", "readers", "sources")
+    fields = _json(text)
+    if isinstance(fields, dict) and fields.keys().isdisjoint(("classes", "shape")):
+        fields |= {"classes": [], "shape": "text"}  # rendered by schema 0001, which knew neither
+    integrity, readers, sources, classes, shape = _fields(fields, "integrity", "readers", "sources", "classes", "shape")
     level = _INTEGRITY.get(_text(integrity))
     if level is None:
         raise ValueError(f"no integrity {integrity!r}")
@@ -129,7 +133,16 @@ def parse_label(text: str) -> Label:
     if type(everyone) is not bool:
         raise TypeError("a yes or no expected")
     who = Readers(everyone, _set([PrincipalId(_text(n)) for n in _items(names)]))
-    return Label(level, who, _set([_source(s) for s in _items(sources)]))
+    form = _SHAPES.get(_text(shape))
+    if form is None:
+        raise ValueError(f"no shape {shape!r}")
+    held = _set([_text(name) for name in _items(classes)])
+    return Label(level, who, _set([_source(s) for s in _items(sources)]), held, form)
+
+
+def label_of(row: Row) -> Label:
+    """The label of a (digest, JSON) row."""
+    return _reading(lambda r: parse_label(_text(r[1])), row, f"the label of content {row[0]}")
 
 
 def _source(value: object) -> Source:
@@ -164,6 +177,15 @@ def changes_of(rows: Sequence[Row]) -> list[Change]:
 def _line(value: object) -> ArgumentLine:
     name, text, origin = _fields(value, "name", "value", "origin")
     return ArgumentLine(_text(name), _text(text), _text(origin))
+
+
+def _blank(value: object) -> Blank:
+    argument, role, shown, source, call = _fields(value, "argument", "role", "shown", "source", "call")
+    return Blank(_text(argument), _text(role), _text(shown), _text(source), _number(call))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _items(_json(value)))
 
 
 # whole rows
@@ -265,7 +287,8 @@ def approval_of(row: Row) -> Approval:
 
 
 def _approval(row: Row) -> Approval:
-    aid, session, turn, call, digest, title, lines, rule, reason, taint, asked, deadline, state, by, at = row
+    aid, session, turn, call, digest, title, lines, rule, reason, taint, asked, deadline, state, by, at, *rest = row
+    blanks, choices, choices_source, factor, people, agreed, exact, hidden, hint, calls, typed, picked = rest
     return Approval(
         id=ApprovalId(_text(aid)),
         session=SessionId(_text(session)),
@@ -282,6 +305,18 @@ def _approval(row: Row) -> Approval:
         state=ApprovalState(state),
         answered_by=None if by is None else PrincipalId(_text(by)),
         answered_ms=_optional(_number, at),
+        blanks=tuple(_blank(blank) for blank in _items(_json(blanks))),
+        choices=_texts(choices),
+        choices_source=_text(choices_source),
+        factor=_flag(factor),
+        people=_number(people),
+        agreed=tuple(PrincipalId(name) for name in _texts(agreed)),
+        exact=_text(exact),
+        hidden=_texts(hidden),
+        hint=_text(hint),
+        calls=_number(calls),
+        typed=_texts(typed),
+        picked=tuple(_number(place) for place in _items(_json(picked))),
     )
 
 

@@ -12,12 +12,16 @@ import unicodedata
 from carapax.core.terms.approval import Approval, ApprovalState
 from carapax.core.terms.conversation import TurnState
 from carapax.core.terms.error import Conflict, TooLarge
+from carapax.core.terms.ids import PrincipalId
 from carapax.core.terms.limit import Usage
 
 ENDED = frozenset({TurnState.DONE, TurnState.STOPPED, TurnState.INTERRUPTED})
 UNFINISHED = (TurnState.ACCEPTED, TurnState.RUNNING, TurnState.WAITING)
 QUERY_CHARACTERS = 1_000  # ceiling of a search's text
 SEARCHED_PARTS = 100_000  # a search looks at the newest so many parts of the whole store
+DIGESTS = 2_000  # ceiling of one question for content labels
+TALLY_MS = 40 * 24 * 3_600_000  # a tally counts for so long: a month and a margin
+PRUNED_TALLIES = 50_000  # old tallies removed at one start; the rest at the next
 
 
 def fold(text: str) -> str:
@@ -52,6 +56,41 @@ def refuse_ended(number: int, old: TurnState, new: TurnState) -> None:
             f"turn {number} is {old.value}; it cannot become {new.value}",
             next_step="Send a new message; an ended turn stays as it ended.",
         )
+
+
+def refuse_many_digests(count: int) -> None:
+    """Raises TooLarge over 2,000."""
+    if count > DIGESTS:
+        raise TooLarge(
+            f"labels are looked up for at most {DIGESTS:,} files at once", next_step="Ask in smaller groups."
+        )
+
+
+def refuse_agreement(approval: Approval, by: PrincipalId) -> None:
+    """Raises Conflict unless the approval waits for several people and this one has not yet said yes."""
+    if approval.state is not ApprovalState.WAITING:
+        raise Conflict(f"approval {approval.id} is already {approval.state.value}")
+    if approval.people <= 1:
+        raise Conflict(f"approval {approval.id} needs one person only", next_step="Answer it.")
+    if by in approval.agreed:
+        raise Conflict(
+            f"{by} has said yes to approval {approval.id} already", next_step="Another person must say yes too."
+        )
+    if len(approval.agreed) >= approval.people:
+        raise Conflict(f"approval {approval.id} has all the agreement it needs", next_step="Answer it.")
+
+
+def voices(approval: Approval, state: ApprovalState, by: PrincipalId) -> tuple[PrincipalId, ...]:
+    """Who said yes, with this answer. Raises Conflict for a yes that too few different people stand behind."""
+    if state is not ApprovalState.APPROVED or approval.people <= 1:
+        return approval.agreed
+    agreed = approval.agreed if by in approval.agreed else (*approval.agreed, by)
+    if len(set(agreed)) < approval.people:
+        raise Conflict(
+            f"approval {approval.id} needs {approval.people} people; {len(set(agreed))} said yes",
+            next_step="Another person must say yes too.",
+        )
+    return agreed
 
 
 def refuse_answer(approval: Approval, state: ApprovalState, now_ms: int) -> None:

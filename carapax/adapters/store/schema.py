@@ -19,6 +19,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
     true,
 )
 
@@ -41,6 +43,15 @@ def _text(name: str) -> Column[str]:
 
 def _number(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False)
+
+
+def _later(name: str, default: str) -> Column[str]:
+    """A text that rows of an earlier schema did not have."""
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+def _later_number(name: str, default: int) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text(str(default)))
 
 
 def _usage() -> list[Column[int]]:
@@ -156,6 +167,18 @@ approvals = Table(
     _text("state"),
     Column("answered_by", Text),
     Column("answered_ms", BigInteger),
+    _later("blanks", "[]"),
+    _later("choices", "[]"),
+    _later("choices_source", ""),
+    Column("factor", Boolean, nullable=False, server_default=false()),
+    _later_number("people", 1),
+    _later("agreed", "[]"),
+    _later("exact", ""),
+    _later("hidden", "[]"),
+    _later("hint", ""),
+    _later_number("calls", 1),
+    _later("typed", "[]"),
+    _later("picked", "[]"),
     UniqueConstraint("id"),
     Index(None, "session"),
     Index(None, "state", "row"),
@@ -180,3 +203,18 @@ tokens = Table(
 days = Table("days", metadata, Column("day", Text, primary_key=True), *_usage())
 
 counters = Table("counters", metadata, Column("name", Text, primary_key=True), _number("count"))
+
+# What protects outlives a session: neither of these belongs to one.
+content_labels = Table("content_labels", metadata, Column("digest", Text, primary_key=True), _text("label"))
+
+tallies = Table(
+    "tallies",
+    metadata,
+    _row(),
+    _text("kind"),
+    _number("at_ms"),
+    _number("amount"),
+    _text("session"),
+    Index("ix_tallies_kind_at_ms", "kind", "at_ms", "amount"),  # with the amount, so that a sum reads the index only
+    Index(None, "at_ms"),
+)

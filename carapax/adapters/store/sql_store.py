@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from carapax.adapters.store import reads, rules, writes
-from carapax.adapters.store.faults import unavailable
+from carapax.adapters.store.faults import FAILURES, unavailable
 from carapax.adapters.store.lane import Lane
 from carapax.adapters.store.link import Link, connect
 from carapax.adapters.store.place import find_path, prepare_file
@@ -24,7 +24,8 @@ from carapax.core.terms.approval import Approval, ApprovalState
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.conversation import Part, Session, Turn, TurnState
 from carapax.core.terms.error import CarapaxError
-from carapax.core.terms.ids import ApprovalId, CallId, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
 from carapax.ports.clock import Clock
 from carapax.ports.store import NewPart, OpenCall, Token
@@ -51,7 +52,8 @@ class SqlStore:
         try:
             for read_only in (False, True, True):
                 links.append(connect(path, read_only=read_only))
-        except sqlite3.Error as error:
+            writes.prune_tallies(links[0], clock.now_ms())
+        except FAILURES as error:
             for link in links:
                 link.close()
             raise unavailable(error, path) from error
@@ -180,12 +182,31 @@ class SqlStore:
         """Raises NotFound for its session; Conflict for an id that was ever used."""
         await self._writer.run(partial(writes.put_approval, approval=approval))
 
+    async def agree_approval(self, approval: ApprovalId, by: PrincipalId) -> Approval:
+        """Raises NotFound; Conflict when it no longer waits, needs one person only, or this one said yes already."""
+        return await self._writer.run(partial(writes.agree_approval, approval=approval, by=by))
+
     async def answer_approval(
-        self, approval: ApprovalId, state: ApprovalState, by: PrincipalId, now_ms: int
+        self,
+        approval: ApprovalId,
+        state: ApprovalState,
+        by: PrincipalId,
+        now_ms: int,
+        *,
+        typed: Sequence[str] = (),
+        picked: Sequence[int] = (),
     ) -> Approval:
-        """Raises NotFound; Conflict when it no longer waits, or for a yes at or after the deadline."""
+        """Raises NotFound; Conflict when it no longer waits, for a yes at or after the deadline, or with too few people."""
         return await self._writer.run(
-            partial(writes.answer_approval, approval=approval, state=state, by=by, now_ms=now_ms)
+            partial(
+                writes.answer_approval,
+                approval=approval,
+                state=state,
+                by=by,
+                now_ms=now_ms,
+                typed=tuple(typed),
+                picked=tuple(picked),
+            )
         )
 
     async def list_approvals(
@@ -193,6 +214,26 @@ class SqlStore:
     ) -> Sequence[Approval]:
         """Newest first."""
         return await self._reader.run(partial(reads.list_approvals, state=state, limit=limit))
+
+    # labels of content
+    async def join_content_labels(self, labels: Mapping[Digest, Label]) -> None:
+        """Look and write in one transaction, so that of two joins at once none is lost."""
+        if labels:
+            await self._writer.run(partial(writes.join_content_labels, labels=dict(labels)))
+
+    async def content_labels(self, digests: Sequence[Digest]) -> Mapping[Digest, Label]:
+        """Raises TooLarge over 2,000."""
+        rules.refuse_many_digests(len(digests))
+        return await self._reader.run(partial(reads.content_labels, digests=tuple(digests))) if digests else {}
+
+    # tallies
+    async def add_tally(self, kind: str, amount: int, session: SessionId, now_ms: int) -> None:
+        """Counts for 40 days, also when the session is deleted."""
+        await self._writer.run(partial(writes.add_tally, kind=kind, amount=amount, session=session, now_ms=now_ms))
+
+    async def tally(self, kind: str, *, since_ms: int) -> int:
+        """Nought for a kind that was never counted."""
+        return await self._reader.run(partial(reads.tally, kind=kind, since_ms=since_ms))
 
     # tokens
     async def put_token(self, token: Token) -> None:

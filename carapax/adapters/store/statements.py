@@ -25,10 +25,22 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import update as update_of
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
-from carapax.adapters.store.schema import approvals, calls, counters, days, parts, sessions, tokens, turns
+from carapax.adapters.store.schema import (
+    approvals,
+    calls,
+    content_labels,
+    counters,
+    days,
+    parts,
+    sessions,
+    tallies,
+    tokens,
+    turns,
+)
 
 USAGE = ("tokens", "usd_micro", "tool_calls", "wall_ms")
 TOKEN_COLUMNS = ("id", "hash", "name", "scopes", "created_ms", "expires_ms", "revoked", "last_used_ms")
+CHUNK = 200  # digests in one question; a shorter one repeats its last
 
 
 def _insert(table: Table) -> Insert:
@@ -160,8 +172,39 @@ approvals_in_state = approvals_newest.where(approvals.c.state == bindparam("stat
 answer_approval = (
     update_of(approvals)
     .where(approvals.c.id == bindparam("id_"))
-    .values(state=bindparam("state"), answered_by=bindparam("answered_by"), answered_ms=bindparam("answered_ms"))
+    .values(
+        state=bindparam("state"),
+        answered_by=bindparam("answered_by"),
+        answered_ms=bindparam("answered_ms"),
+        agreed=bindparam("agreed"),
+        typed=bindparam("typed"),
+        picked=bindparam("picked"),
+    )
 )
+agree_approval = update_of(approvals).where(approvals.c.id == bindparam("id_")).values(agreed=bindparam("agreed"))
+
+# labels of content
+_CONTENT = select(content_labels.c.digest, content_labels.c.label)
+content_label = _CONTENT.where(content_labels.c.digest == bindparam("digest"))
+some_content_labels = _CONTENT.where(content_labels.c.digest.in_([bindparam(f"d{n}") for n in range(CHUNK)]))
+insert_content_label = _insert(content_labels)
+set_content_label = (
+    update_of(content_labels).where(content_labels.c.digest == bindparam("digest_")).values(label=bindparam("label"))
+)
+
+# tallies
+insert_tally = _insert(tallies)
+tally_since = select(func.coalesce(func.sum(tallies.c.amount), 0)).where(
+    tallies.c.kind == bindparam("kind"), tallies.c.at_ms >= bindparam("since_ms", type_=BigInteger)
+)
+_OLD = (
+    select(tallies.c.row)
+    .where(tallies.c.at_ms < bindparam("before_ms", type_=BigInteger))
+    .order_by(tallies.c.at_ms)
+    .limit(_limit())
+)
+oldest_tally = select(func.min(tallies.c.at_ms))
+prune_tallies = delete_from(tallies).where(tallies.c.row.in_(_OLD))
 
 # tokens
 _TOKEN = select(*_pick(tokens, TOKEN_COLUMNS))

@@ -13,11 +13,11 @@ import sqlite3
 from pathlib import Path
 
 from carapax.adapters.store import sqlite_text
-from carapax.adapters.store.faults import unavailable
+from carapax.adapters.store.faults import FAILURES, unavailable
 from carapax.adapters.store.link import Link, connect
 from carapax.core.terms.error import StoreUnavailable
 
-VERSIONS: tuple[str, ...] = ("0001",)  # oldest first; the last is what this release writes
+VERSIONS: tuple[str, ...] = ("0001", "0002")  # oldest first; the last is what this release writes
 SCRIPTS = Path(__file__).parent / "migrations"
 COUNTERS = ("sessions", "turns")
 COPIES = 100  # ceiling of copies kept beside one file
@@ -35,7 +35,7 @@ def ensure(path: str) -> None:
             version = _find_version(link, path) or _create(link, path)
         finally:
             link.close()
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise unavailable(error, path) from error
     if version == VERSIONS[-1]:
         return
@@ -109,7 +109,7 @@ def _copy(path: str, copy: str) -> None:
     source, target = sqlite3.connect(path), sqlite3.connect(copy)
     try:
         source.backup(target)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         os.unlink(copy)
         raise unavailable(error, path) from error
     finally:

@@ -7,16 +7,18 @@ Law: a function that raises leaves nothing, because the lane rolls its piece bac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from carapax.adapters.store import rows, rules, sqlite_text
+from carapax.adapters.store import reads, rows, rules, sqlite_text
 from carapax.adapters.store.link import Link
+from carapax.core.flow.lattice import join
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
 from carapax.core.terms.conversation import Session, Turn, TurnState
 from carapax.core.terms.error import Conflict, NotFound
-from carapax.core.terms.ids import ApprovalId, CallId, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, SessionId, TokenId, TurnId
+from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
 from carapax.ports.store import NewPart, OpenCall, Token
 
@@ -262,18 +264,92 @@ def put_approval(link: Link, approval: Approval) -> None:
         state=approval.state.value,
         answered_by=approval.answered_by,
         answered_ms=approval.answered_ms,
+        blanks=rows.render(approval.blanks),
+        choices=rows.render(approval.choices),
+        choices_source=approval.choices_source,
+        factor=approval.factor,
+        people=approval.people,
+        agreed=rows.render(approval.agreed),
+        exact=approval.exact,
+        hidden=rows.render(approval.hidden),
+        hint=approval.hint,
+        calls=approval.calls,
+        typed=rows.render(approval.typed),
+        picked=rows.render(approval.picked),
     )
 
 
-def answer_approval(link: Link, approval: ApprovalId, state: ApprovalState, by: PrincipalId, now_ms: int) -> Approval:
-    """Move a waiting approval once."""
+def _approval(link: Link, approval: ApprovalId) -> Approval:
     found = link.row(sqlite_text.approval_by_id, id=approval)
     if found is None:
         raise NotFound(f"there is no approval {approval}")
-    known = rows.approval_of(found)
+    return rows.approval_of(found)
+
+
+def agree_approval(link: Link, approval: ApprovalId, by: PrincipalId) -> Approval:
+    """Add one person's yes."""
+    known = _approval(link, approval)
+    rules.refuse_agreement(known, by)
+    agreed = (*known.agreed, by)
+    link.write(sqlite_text.agree_approval, id_=approval, agreed=rows.render(agreed))
+    return replace(known, agreed=agreed)
+
+
+def answer_approval(
+    link: Link,
+    approval: ApprovalId,
+    state: ApprovalState,
+    by: PrincipalId,
+    now_ms: int,
+    typed: tuple[str, ...] = (),
+    picked: tuple[int, ...] = (),
+) -> Approval:
+    """Move a waiting approval once."""
+    known = _approval(link, approval)
     rules.refuse_answer(known, state, now_ms)
-    link.write(sqlite_text.answer_approval, id_=approval, state=state.value, answered_by=by, answered_ms=now_ms)
-    return replace(known, state=state, answered_by=by, answered_ms=now_ms)
+    agreed = rules.voices(known, state, by)
+    link.write(
+        sqlite_text.answer_approval,
+        id_=approval,
+        state=state.value,
+        answered_by=by,
+        answered_ms=now_ms,
+        agreed=rows.render(agreed),
+        typed=rows.render(typed),
+        picked=rows.render(picked),
+    )
+    return replace(known, state=state, answered_by=by, answered_ms=now_ms, agreed=agreed, typed=typed, picked=picked)
+
+
+# labels of content
+
+
+def join_content_labels(link: Link, labels: Mapping[Digest, Label]) -> None:
+    """Join each label with the one kept; the look and the write are in the lane's one transaction."""
+    kept = reads.content_labels(link, tuple(labels))
+    for digest, label in labels.items():
+        old = kept.get(digest)
+        new = label if old is None else join(old, label)
+        if old is None:
+            link.write(sqlite_text.insert_content_label, digest=digest, label=rows.render_label(new))
+        elif new != old:
+            link.write(sqlite_text.set_content_label, digest_=digest, label=rows.render_label(new))
+
+
+# tallies
+
+
+def add_tally(link: Link, kind: str, amount: int, session: SessionId, now_ms: int) -> None:
+    """Count something."""
+    link.write(sqlite_text.insert_tally, kind=kind, at_ms=now_ms, amount=amount, session=session)
+
+
+def prune_tallies(link: Link, now_ms: int) -> None:
+    """Remove tallies older than 40 days, at most 50,000 at once."""
+    before_ms = now_ms - rules.TALLY_MS
+    oldest = link.row(sqlite_text.oldest_tally)
+    if oldest and oldest[0] is not None and oldest[0] < before_ms:  # most starts find none, and then lock nothing
+        link.write(sqlite_text.prune_tallies, before_ms=before_ms, limit=rules.PRUNED_TALLIES)
 
 
 # tokens

@@ -1,7 +1,8 @@
 """Reading a tool family's manifest.toml: what its tools may do, without importing their code.
 
 Layer: adapters/tools. Strict: an unknown key, a missing one or a value of another type is SettingsInvalid, because a
-manifest that is half understood would be judged as something it is not.
+manifest that is half understood would be judged as something it is not. What is left out is the worst it could be:
+an argument without a role is a recipient, a field without an integrity is external, a result is the owner's alone.
 Law: parse_manifests is pure; equal text gives equal manifests.
 """
 
@@ -13,7 +14,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from carapax.core.terms.action import ArgRole, ArgSpec, ArgType, Effect, ToolManifest
+from carapax.core.terms.action import (
+    ArgRole,
+    ArgSpec,
+    ArgType,
+    Effect,
+    FieldRole,
+    FieldSpec,
+    RecordSpec,
+    Sink,
+    ToolManifest,
+)
 from carapax.core.terms.error import SettingsInvalid
 from carapax.core.terms.ids import ToolName
 from carapax.core.terms.label import Integrity
@@ -30,7 +41,15 @@ _TOOL_TYPES: Mapping[str, type] = {
     "timeout_ms": int,
     "output_bytes": int,
     "ends_turn": bool,
+    "domain": str,
+    "domain_words": list,
+    "words": list,
+    "result_readers": str,
+    "sink": str,
+    "contained": bool,
+    "from_files": bool,
     "arg": list,
+    "record": list,
 }
 _TOOL_REQUIRED = ("name", "description", "effect", "result_integrity", "reversible", "touches_workspace")
 _ARG_TYPES: Mapping[str, type] = {
@@ -41,8 +60,12 @@ _ARG_TYPES: Mapping[str, type] = {
     "required": bool,
     "max_bytes": int,
     "choices": list,
+    "key": str,
 }
-_ARG_REQUIRED = ("name", "role", "type", "description")
+_ARG_REQUIRED = ("name", "type", "description")
+_RECORD_TYPES: Mapping[str, type] = {"kind": str, "nouns": list, "at": str, "directory": bool, "field": list}
+_FIELD_TYPES: Mapping[str, type] = {"name": str, "role": str, "integrity": str, "words": list, "reader": bool}
+_READERS = ("owner", "org", "public")
 
 
 def load_manifests(package: Path) -> tuple[ToolManifest, ...]:
@@ -64,14 +87,17 @@ def family_manifests() -> tuple[ToolManifest, ...]:
     return tools
 
 
-def parse_manifests(text: str, family: str) -> tuple[ToolManifest, ...]:
-    """The manifests of one family, in the file's order. Raises SettingsInvalid naming what is wrong."""
+def parse_manifests(text: str, family: str, *, any_id: bool = False) -> tuple[ToolManifest, ...]:
+    """The manifests of one family, in the file's order. Its id must be the family's, unless any will do.
+
+    Raises SettingsInvalid naming what is wrong.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsInvalid(f"the manifest of {family} is not TOML: {error}") from error
     _check(document, {"id": str, "tool": list}, ("id", "tool"), family)
-    if document["id"] != family:
+    if document["id"] != family and not any_id:
         _refuse(family, f"its id is {document['id']!r}")
     tools = tuple(_tool(table, family) for table in document["tool"])
     if not tools or len({tool.name for tool in tools}) != len(tools):
@@ -97,23 +123,58 @@ def _tool(table: Any, family: str) -> ToolManifest:
         reversible=table["reversible"],
         touches_workspace=table["touches_workspace"],
         ends_turn=table.get("ends_turn", False),
+        domain=table.get("domain", ""),
+        domain_words=_texts(table, "domain_words", where),
+        words=_texts(table, "words", where),
+        result_readers=_one_of(_READERS, table.get("result_readers", "owner"), where),
+        records=tuple(_record(record, args, where) for record in table.get("record", [])),
+        sink=_member(Sink, table.get("sink", "none"), where),
+        contained=table.get("contained", False),
+        from_files=table.get("from_files", False),
         **rest,
+    )
+
+
+def _record(table: Any, args: tuple[ArgSpec, ...], where: str) -> RecordSpec:
+    _check(table, _RECORD_TYPES, ("kind", "field"), where)
+    where = f"{where}.{table['kind']}"
+    fields = tuple(_field(one, args, where) for one in table["field"])
+    if not fields or len({one.name for one in fields}) != len(fields):
+        _refuse(where, "it names no field, or one twice")
+    return RecordSpec(
+        kind=table["kind"],
+        nouns=_texts(table, "nouns", where),
+        at=table.get("at", ""),
+        fields=fields,
+        directory=table.get("directory", False),
+    )
+
+
+def _field(table: Any, args: tuple[ArgSpec, ...], where: str) -> FieldSpec:
+    _check(table, _FIELD_TYPES, ("name", "role"), where)
+    name = table["name"]
+    if name.startswith("@") and name[1:] not in {arg.name for arg in args}:
+        _refuse(where, f"{name!r} names no argument of the tool")
+    return FieldSpec(
+        name=name,
+        role=_member(FieldRole, table["role"], where),
+        integrity=_integrity(table.get("integrity", "external"), where),
+        words=_texts(table, "words", where),
+        reader=table.get("reader", False),
     )
 
 
 def _arg(table: Any, where: str) -> ArgSpec:
     _check(table, _ARG_TYPES, _ARG_REQUIRED, where)
-    choices = table.get("choices", [])
-    if not all(isinstance(choice, str) for choice in choices):
-        _refuse(where, "choices must be texts")
     rest = {"max_bytes": table["max_bytes"]} if "max_bytes" in table else {}
     return ArgSpec(
         name=table["name"],
-        role=_member(ArgRole, table["role"], where),
+        role=_member(ArgRole, table.get("role", ArgRole.RECIPIENT.value), where),
         type=_member(ArgType, table["type"], where),
         description=table["description"],
         required=table.get("required", True),
-        choices=tuple(choices),
+        choices=_texts(table, "choices", where),
+        key=table.get("key", ""),
         **rest,
     )
 
@@ -129,6 +190,19 @@ def _check(table: Any, types: Mapping[str, type], required: tuple[str, ...], whe
     for key in required:
         if key not in table:
             _refuse(where, f"the key {key!r} is missing")
+
+
+def _texts(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    texts = table.get(key, [])
+    if not all(isinstance(text, str) for text in texts):
+        _refuse(where, f"{key} must be texts")
+    return tuple(texts)
+
+
+def _one_of(known: tuple[str, ...], value: str, where: str) -> str:
+    if value not in known:
+        _refuse(where, f"{value!r} is none of {', '.join(known)}")
+    return value
 
 
 def _member(kind: type[E], value: str, where: str) -> E:

@@ -24,24 +24,24 @@ class KeptWorkspace:
     """
 
     def __init__(self, root: Path, state: Path, ceilings: Ceilings | None = None) -> None:
-        self._versions = Versions(root, state, ceilings)
-        self.root = self._versions.root
+        self.versions = Versions(root, state, ceilings)
+        self.root = self.versions.root
 
     async def before(self, call: CallId) -> Mark:
-        return await asyncio.to_thread(self._versions.before, call)
+        return await asyncio.to_thread(self.versions.before, call)
 
     async def after(self, mark: Mark) -> Sequence[Change]:
-        return await asyncio.to_thread(self._versions.after, mark)
+        return await asyncio.to_thread(self.versions.after, mark)
 
     async def settle(self, mark: Mark) -> None:
-        await asyncio.to_thread(self._versions.settle, mark)
+        await asyncio.to_thread(self.versions.settle, mark)
 
     async def unfinished(self) -> Sequence[tuple[CallId, Sequence[Change]]]:
-        return await asyncio.to_thread(self._versions.unfinished)
+        return await asyncio.to_thread(self.versions.unfinished)
 
     async def revert(self, changes: Sequence[Change]) -> Reverted:
-        return await asyncio.to_thread(self._versions.revert, changes)
+        return await asyncio.to_thread(self.versions.revert, changes)
 
     async def close(self) -> None:
         """Release the files; no mark is closed by it."""
-        await asyncio.to_thread(self._versions.close)
+        await asyncio.to_thread(self.versions.close)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,20 @@ class Versions:
                 self._index.record(mine)
             self._adopt(look)
             return Reverted(_changes(mine), plan.conflicts + tuple(conflicts), plan.lost + tuple(lost))
+
+    # for labels
+    def known_digest(self, path: str, stamp: Stamp) -> Digest | None:
+        """The digest of a file that is as it was last read; None when it moved since or its bytes were not read.
+
+        Takes no lock: one look-up in a dictionary, and the stamp tells whether it still holds.
+        """
+        entry = self._entries.get(path)
+        return entry.node.digest if entry is not None and entry.settled and entry.stamp == stamp else None
+
+    def holders(self, digests: Collection[Digest]) -> list[tuple[str, Digest]]:
+        """The paths where the last look saw these bytes."""
+        with self._lock:
+            return [(p, e.node.digest) for p, e in self._entries.items() if e.node.digest and e.node.digest in digests]
 
     def close(self) -> None:
         with self._lock:

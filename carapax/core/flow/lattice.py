@@ -1,7 +1,7 @@
 """The lattice of labels: what a value derived from others may claim, and where it may go.
 
 Layer: core/flow. Laws (tests/properties): join is associative, commutative, idempotent; it never
-raises integrity and never widens readers; may_flow is monotone.
+raises integrity, never widens readers, forgets no data class and makes no text a scalar; may_flow is monotone.
 Source: Denning 1976; FIDES.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from functools import reduce
 from heapq import nsmallest
 
-from carapax.core.terms.label import PUBLIC, Integrity, Label, Readers, Source
+from carapax.core.terms.label import PUBLIC, Integrity, Label, Readers, Shape, Source
 
 MAX_SOURCES = 64
 """Sources kept on one label; over it the smallest are kept, so equal sets give equal labels."""
 
-NOTHING = Label(Integrity.USER, PUBLIC)
+NOTHING = Label(Integrity.USER, PUBLIC, shape=Shape.SCALAR)
 """The label of the empty context: the unit of join."""
 
 
@@ -30,7 +30,7 @@ def join_readers(left: Readers, right: Readers) -> Readers:
 
 
 def join(left: Label, right: Label) -> Label:
-    """The label of a value made from both: least integrity, fewest readers, all sources (at most 64)."""
+    """The label of a value made from both: least integrity, fewest readers, all sources (at most 64), all classes, the wider shape."""
     return join_all((left, right))
 
 
@@ -39,8 +39,10 @@ def join_all(labels: Iterable[Label]) -> Label:
     known = tuple(labels)
     return Label(
         min((label.integrity for label in known), default=NOTHING.integrity),
-        reduce(join_readers, (label.readers for label in known), NOTHING.readers),
+        reduce(join_readers, {label.readers for label in known}, NOTHING.readers),
         _bounded(frozenset().union(*(label.sources for label in known))),
+        frozenset().union(*(label.classes for label in known)),
+        max((label.shape for label in known), default=NOTHING.shape),
     )
 
 

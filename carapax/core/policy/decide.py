@@ -13,7 +13,7 @@ import json
 import cedarpy
 
 from carapax.core.policy.document import Policy, Rule
-from carapax.core.terms.action import ArgRole, Origin
+from carapax.core.terms.action import VOUCHED, ArgRole
 from carapax.core.terms.decision import Allow, Ask, Decision, Deny, Question
 from carapax.core.terms.ids import RuleId
 from carapax.core.terms.label import Integrity
@@ -52,14 +52,18 @@ def decide(policy: Policy, question: Question) -> Decision:
 
 
 def _evaluate(policy: Policy, question: Question, *, approved: bool) -> tuple[bool, list[Rule]] | Deny:
+    manifest = question.call.manifest
     try:
-        result = cedarpy.is_authorized(_request(question, approved=approved), policy.handle, "[]", schema=policy.schema)
+        chosen = policy.rules_for(manifest.effect, manifest.name)
+        result = cedarpy.is_authorized(
+            _request(policy, question, approved=approved), chosen.handle, "[]", schema=policy.schema
+        )
     except (ValueError, TypeError, KeyError) as error:
         return Deny(ERROR, f"The policy could not be evaluated: {type(error).__name__}.")
     if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
         return Deny(ERROR, "A rule failed while it was evaluated.")
     try:
-        rules = sorted((policy.rules[number] for number in result.diagnostics.reasons), key=lambda rule: rule.id)
+        rules = sorted((chosen.rules[number] for number in result.diagnostics.reasons), key=lambda rule: rule.id)
     except KeyError:
         return Deny(ERROR, "The policy named a rule that it does not have.")
     if result.allowed and not rules:
@@ -67,15 +71,13 @@ def _evaluate(policy: Policy, question: Question, *, approved: bool) -> tuple[bo
     return result.allowed, rules
 
 
-def _request(question: Question, *, approved: bool) -> dict[str, str]:
+def _request(policy: Policy, question: Question, *, approved: bool) -> dict[str, object]:
     call, facts, context = question.call, question.facts, question.context
-    named = all(
-        argument.origin is not Origin.MODEL for argument in call.arguments if argument.role not in WITHOUT_AUTHORITY
-    )
+    named = all(argument.origin in VOUCHED for argument in call.arguments if argument.role not in WITHOUT_AUTHORITY)
     return {
-        "principal": f'Role::"{question.principal.role.value}"',
-        "action": f'Action::"{call.manifest.effect.value}"',
-        "resource": f"Tool::{json.dumps(call.manifest.name)}",
+        "principal": {"type": "Role", "id": question.principal.role.value},
+        "action": {"type": "Action", "id": call.manifest.effect.value},
+        "resource": {"type": "Tool", "id": call.manifest.name},
         "context": json.dumps(
             {
                 "tool": call.manifest.name,
@@ -84,6 +86,11 @@ def _request(question: Question, *, approved: bool) -> dict[str, str]:
                 "hidden_text": facts.hidden_text,
                 "reversible": facts.reversible,
                 "destroys": facts.destroys_count,
+                "channel": facts.channel,
+                "recipients": facts.recipients,
+                "amount_cents": facts.amount_cents,
+                "intended": facts.intended,
+                "tier": policy.tables.tier.value,
                 "integrity": int(context.integrity),
                 "tainted": context.integrity < Integrity.SYSTEM,
                 "private": not context.readers.everyone,

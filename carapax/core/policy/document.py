@@ -1,8 +1,8 @@
-"""The policy document: TOML around Cedar rules, with serial, dates and budgets, under an Ed25519 signature.
+"""The policy document: one strict YAML file that a person reads, compiled to Cedar rules and typed tables.
 
 Layer: core/policy. Owns parsing and checking; signatures are checked by whoever holds keys, over the exact bytes.
 Absent: reading files and the present time (`app` passes both in).
-Format: docs/formats/policy.md. Law: a document parses whole or not at all; every rule has a unique `@id`.
+Format: docs/formats/policy.md. Law: a document parses whole or not at all; every rule has a unique id.
 """
 
 from __future__ import annotations
@@ -10,24 +10,37 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cedarpy
 
+from carapax.core.policy import reading, sections
+from carapax.core.policy.capability import Capability, Verdict, read_capabilities, rule_text
 from carapax.core.policy.schema import SCHEMA
-from carapax.core.terms.action import ArgRole
+from carapax.core.policy.tiers import tier_rules
+from carapax.core.policy.tree import MAX_BYTES, Node, fault, parse_tree
+from carapax.core.terms.action import ArgRole, Effect
 from carapax.core.terms.decision import Obligation
-from carapax.core.terms.error import PolicyInvalid
 from carapax.core.terms.ids import Digest, RuleId
-from carapax.core.terms.limit import Budget, Budgets
-from carapax.core.terms.tables import Tables
+from carapax.core.terms.limit import Budgets
+from carapax.core.terms.principal import Role
+from carapax.core.terms.tables import Tables, Tier
 
-FORMAT = "carapax-policy/1"
-MAX_BYTES = 262_144
-"""A policy document over 256 KiB is refused."""
+__all__ = ["FORMAT", "KEYS", "MAX_BYTES", "REQUIRED", "Policy", "Rule", "parse_policy"]
+
+FORMAT = "carapax-policy/2"
+
+REQUIRED = ("format", "name", "serial", "issued", "expires", "trust", "capabilities", "approvals", "budgets")
+KEYS = (
+    "format", "name", "purpose", "use_cases", "serial", "issued", "expires", "review", "signers", "widening_needs",
+    "trust", "owner", "organisation", "roles", "data", "directory", "capabilities", "grants", "sinks", "caps",
+    "models", "approvals", "budgets", "rules",
+)  # fmt: skip
+"""The keys of a document, in the order in which the template shows them."""
+
+NEVER = "permit (principal, action, resource) when { false };"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,27 @@ class Rule:
     reason: str
     obligations: frozenset[Obligation]
     typed: tuple[ArgRole, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One compiled rule, and the calls outside of which it says nothing; None is any tool."""
+
+    text: str
+    effects: frozenset[Effect]
+    tools: frozenset[str] | None = None
+
+    def fits(self, effect: Effect, tool: str) -> bool:
+        """Whether the rule can apply. A rule that cannot is left out, because Cedar evaluates every rule it is given."""
+        return effect in self.effects and (self.tools is None or tool in self.tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Rules ready to be asked, and what their annotations say by Cedar's number."""
+
+    handle: cedarpy.PolicySet
+    rules: Mapping[str, Rule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,102 +91,158 @@ class Policy:
     handle: cedarpy.PolicySet
     schema: cedarpy.Schema
     tables: Tables = Tables()
+    purpose: str = ""
+    use_cases: tuple[str, ...] = ()
+    review: datetime.date | None = None  # when somebody should read it again
+    signers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # name → Ed25519 public key, base64; this machine's is implied
+    widening_needs: int = 1  # signatures of different signers that a wider document needs
+    roles: Mapping[str, Role] = field(default_factory=dict)  # principal → role
+    approvers: frozenset[Role] = frozenset({Role.OWNER})
+    sinks: Mapping[str, frozenset[str]] = field(default_factory=dict)  # tool or channel → who reads what it sends
+    capabilities: tuple[Capability, ...] = ()
+    grants: frozenset[str] = frozenset()
+    raw_rules: str = ""  # the expert's own Cedar
+    parts: tuple[Part, ...] = ()
+    chosen: dict[tuple[str, str], Chosen] = field(default_factory=dict, compare=False, repr=False)
+
+    def rules_for(self, effect: Effect, tool: str) -> Chosen:
+        """The rules that can say anything about this effect of this tool; made once for each pair."""
+        named = any(part.tools is not None and tool in part.tools for part in self.parts)
+        key = (effect.value, tool if named else "")
+        found = self.chosen.get(key)
+        if found is None:
+            texts = [part.text for part in self.parts if part.fits(effect, tool)]
+            found = self.chosen[key] = _chosen("\n\n".join([*texts, self.raw_rules]), self.rules)
+        return found
 
 
 def parse_policy(document: bytes) -> Policy:
-    """Check a document whole. Raises PolicyInvalid, naming the first thing that is wrong."""
-    if len(document) > MAX_BYTES:
-        raise PolicyInvalid(f"The policy document has {len(document)} bytes; {MAX_BYTES} is the most.")
-    try:
-        fields = tomllib.loads(document.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PolicyInvalid(f"The policy document is not valid TOML: {error}.") from error
-    _refuse_unknown(
-        fields, {"format", "name", "serial", "issued", "expires", "approval_minutes", "budgets", "rules"}, ""
-    )
-    if fields.get("format") != FORMAT:
-        raise PolicyInvalid(f'The policy document must say format = "{FORMAT}".')
-    source = _field(fields, "rules", str)
-    handle, schema, rules = _parse_rules(source)
+    """Check a document whole. Raises PolicyInvalid: line, key, and what to write instead."""
+    tree = parse_tree(document)
+    _check_format(tree)
+    given = reading.fields(tree, KEYS, REQUIRED)
+    capabilities = read_capabilities(given["capabilities"])
+    tier = reading.member(given["trust"], Tier)
+    grants = _grants(given.get("grants"), capabilities)
+    raw = _raw(given.get("rules"))
+    parts = _parts(tier, capabilities, grants)
+    handle, schema, rules = _compile([part.text for part in parts], raw, given)
+    issued, expires = _dates(given)
+    signers, needs = sections.read_signers(given.get("signers"), given.get("widening_needs"))
+    approvals = sections.read_approvals(given["approvals"])
     return Policy(
-        name=_field(fields, "name", str),
-        serial=_positive(fields, "serial"),
-        issued=_field(fields, "issued", datetime.date),
-        expires=_field(fields, "expires", datetime.date),
-        budgets=_parse_budgets(_field(fields, "budgets", dict)),
-        approval_ms=_positive(fields, "approval_minutes") * 60_000,
+        name=reading.name(given["name"]),
+        serial=reading.whole(given["serial"], 1),
+        issued=issued,
+        expires=expires,
+        budgets=sections.read_budgets(given["budgets"]),
+        approval_ms=approvals.minutes * 60_000,
         rules=rules,
         digest=Digest(hashlib.sha256(document).hexdigest()),
-        source=source,
+        source="\n\n".join([*(part.text for part in parts), raw]),
         handle=handle,
         schema=schema,
+        tables=sections.read_tables(given, tier, approvals),
+        purpose=reading.text(given["purpose"]) if "purpose" in given else "",
+        use_cases=reading.texts(given["use_cases"]) if "use_cases" in given else (),
+        review=reading.date(given["review"]) if "review" in given else None,
+        signers=signers,
+        widening_needs=needs,
+        roles=sections.read_roles(given.get("roles")),
+        approvers=approvals.roles,
+        sinks=sections.read_sinks(given.get("sinks")),
+        capabilities=capabilities,
+        grants=grants,
+        raw_rules=raw,
+        parts=parts,
     )
 
 
-def _parse_rules(source: str) -> tuple[cedarpy.PolicySet, cedarpy.Schema, dict[str, Rule]]:
+def _parts(tier: Tier, capabilities: tuple[Capability, ...], grants: frozenset[str]) -> tuple[Part, ...]:
+    lines = [Part(rule_text(line), line.effects, line.tools) for line in capabilities]
+    return (*lines, *(Part(text, frozenset(Effect)) for text in tier_rules(tier, capabilities, grants)))
+
+
+def _chosen(source: str, rules: Mapping[str, Rule]) -> Chosen:
+    by_id = {rule.id: rule for rule in rules.values()}
+    listed = json.loads(cedarpy.policies_to_json_str(source)).get("staticPolicies", {})
+    found = {number: by_id[body["annotations"]["id"]] for number, body in listed.items()}
+    return Chosen(cedarpy.PolicySet.from_str(source), found)
+
+
+def _raw(node: Node | None) -> str:
+    return "" if node is None or node.text == "" else reading.text(node, MAX_BYTES)
+
+
+def _dates(given: Mapping[str, Node]) -> tuple[datetime.date, datetime.date]:
+    issued, expires = reading.date(given["issued"]), reading.date(given["expires"])
+    if expires < issued:
+        raise fault(given["expires"], "it ends before it begins", "write a later date")
+    return issued, expires
+
+
+def _check_format(tree: Node) -> None:
+    found = (tree.fields or {}).get("format")
+    if found is None or found.text != FORMAT:
+        raise fault(found or tree, "this format is not known here", f"the document must say `format: {FORMAT}`")
+
+
+def _grants(node: Node | None, capabilities: tuple[Capability, ...]) -> frozenset[str]:
+    if node is None:
+        return frozenset()
+    asking = [line.name for line in capabilities if line.verdict is Verdict.ASK]
+    if not asking and reading.items(node):
+        raise fault(node, "no capability asks, so there is nothing to grant", "write []")
+    return frozenset(reading.word(item, asking) for item in reading.items(node))
+
+
+def _compile(
+    parts: list[str], raw: str, given: Mapping[str, Node]
+) -> tuple[cedarpy.PolicySet, cedarpy.Schema, dict[str, Rule]]:
+    at = given.get("rules", given["capabilities"])
+    source = "\n\n".join([*parts, raw]).strip() or f'@id("none")\n{NEVER}'
     try:
         schema = cedarpy.Schema.from_str(SCHEMA)
         handle = cedarpy.PolicySet.from_str(source)
         listed = json.loads(cedarpy.policies_to_json_str(source))
-    except ValueError as error:
-        raise PolicyInvalid(f"The rules do not parse as Cedar: {error}.") from error
-    checked = cedarpy.validate_policies(source, schema)
+        checked = cedarpy.validate_policies(source, schema)
+    except (ValueError, RecursionError) as error:
+        raise fault(at, f"the rules do not parse as Cedar ({error})", "correct the rule") from error
     if not checked.validation_passed:
-        raise PolicyInvalid(f"The rules do not fit the schema: {checked.errors[0]}.")
-    if listed.get("templates") or not listed.get("staticPolicies"):
-        raise PolicyInvalid("The policy needs at least one rule, and no templates.")
-    rules = {number: _parse_rule(number, body) for number, body in listed["staticPolicies"].items()}
-    ids = [rule.id for rule in rules.values()]
-    twice = next((i for i in ids if ids.count(i) > 1), None)
-    if twice is not None:
-        raise PolicyInvalid(f"Two rules carry the id {twice!r}.")
+        raise fault(at, f"the rules do not fit the schema ({checked.errors[0]})", "correct the rule")
+    if listed.get("templates"):
+        raise fault(at, "templates are not accepted", "write the rule out")
+    rules = {number: _parse_rule(at, number, body) for number, body in listed.get("staticPolicies", {}).items()}
+    _refuse_same_ids(at, rules)
     return handle, schema, rules
 
 
-def _parse_rule(number: str, body: Mapping[str, Any]) -> Rule:
+def _refuse_same_ids(at: Node, rules: Mapping[str, Rule]) -> None:
+    seen: set[str] = set()
+    for rule in rules.values():
+        if rule.id in seen:
+            raise fault(at, f"two rules carry the id {rule.id!r}", "rename one of them")
+        seen.add(rule.id)
+
+
+def _parse_rule(at: Node, number: str, body: Mapping[str, Any]) -> Rule:
     notes = body.get("annotations", {})
-    _refuse_unknown(notes, {"id", "reason", "obligation", "typed"}, f"rule {notes.get('id', number)}: ")
+    known = ("id", "reason", "obligation", "typed")
+    unknown = next((note for note in sorted(notes) if note not in known), None)
+    if unknown is not None:
+        raise fault(at, f"rule {notes.get('id', number)} has the unknown note @{unknown}", "write @id, @reason, "
+                    "@obligation or @typed")  # fmt: skip
     if not notes.get("id"):
-        raise PolicyInvalid(f"Rule {number} has no @id.")
+        raise fault(at, f"rule {number} has no @id", 'write @id("a name of its own") above it')
     try:
         obligations = frozenset(Obligation(word) for word in _words(notes.get("obligation")))
         typed = tuple(ArgRole(word) for word in _words(notes.get("typed")))
     except ValueError as error:
-        raise PolicyInvalid(f"Rule {notes['id']}: {error}.") from error
+        raise fault(at, f"rule {notes['id']}: {error}", "use a word that docs/formats/policy.md lists") from error
     return Rule(RuleId(notes["id"]), body["effect"] == "permit", notes.get("reason") or "", obligations, typed)
 
 
 def _words(text: str | None) -> list[str]:
     return (text or "").replace(",", " ").split()
-
-
-def _parse_budgets(fields: Mapping[str, Any]) -> Budgets:
-    _refuse_unknown(fields, {"turn", "session", "day"}, "budgets.")
-    return Budgets(*(_parse_budget(_field(fields, span, dict), span) for span in ("turn", "session", "day")))
-
-
-def _parse_budget(fields: Mapping[str, Any], span: str) -> Budget:
-    _refuse_unknown(fields, {"tokens", "usd_micro", "tool_calls", "wall_ms"}, f"budgets.{span}.")
-    for name in fields:
-        _positive(fields, name)
-    return Budget(**fields)
-
-
-def _field(fields: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
-    value = fields.get(name)
-    if not isinstance(value, kind) or (kind is datetime.date and isinstance(value, datetime.datetime)):
-        raise PolicyInvalid(f"The policy document needs {name} ({kind.__name__}).")
-    return value
-
-
-def _positive(fields: Mapping[str, Any], name: str) -> int:
-    value = fields.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise PolicyInvalid(f"{name} must be a whole number of at least 1.")
-    return value
-
-
-def _refuse_unknown(fields: Mapping[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(set(fields) - known)
-    if unknown:
-        raise PolicyInvalid(f"{where}{unknown[0]} is not known here; known: {', '.join(sorted(known))}.")

@@ -9,89 +9,147 @@ from __future__ import annotations
 import datetime
 
 from carapax.core.policy.document import FORMAT
+from carapax.core.terms.limit import Budget, Budgets
 
 DAYS = 730
-"""A home policy is valid for two years; `carapax policy reset` writes a fresh one."""
+"""A home policy is valid for two years; `carapax policy init --force` writes a fresh one."""
 
-RULES = """
-@id("workspace.read")
-@reason("Reading the workspace is free.")
-permit (principal == Role::"owner", action == Action::"read", resource)
-when { context.place != "outside" && !context.network };
+REVIEW_DAYS = 180
+"""After half a year `carapax doctor` says that somebody should read it again."""
 
-@id("workspace.write")
-@reason("Changes inside the workspace are free: they can be undone.")
-@obligation("keep_versions")
-permit (principal == Role::"owner", action in [Action::"self_add", Action::"self_modify"], resource)
-when { context.place == "workspace" && context.reversible && !context.network };
+BUDGETS = Budgets(
+    Budget(tokens=400_000, usd_micro=2_000_000, tool_calls=40, wall_ms=900_000),
+    Budget(tokens=4_000_000, usd_micro=10_000_000, tool_calls=2_000),
+    Budget(tokens=8_000_000, usd_micro=20_000_000, tool_calls=5_000),
+)
 
-@id("workspace.delete")
-@reason("Deleting a few files is free: it can be undone.")
-@obligation("keep_versions")
-permit (principal == Role::"owner", action == Action::"destroy", resource)
-when { context.place == "workspace" && context.reversible && !context.network && context.destroys <= 5 };
+_TEMPLATE = """\
+# What your agent may do. It counts only with the signatures beside it (home.yaml.sig).
+# After a change: raise `serial`, look at it with `carapax policy diff`, then `carapax policy sign`.
+# Every key is explained in docs/formats/policy.md. What stands nowhere is refused.
+format: {format}
+name: home
+purpose: An assistant for one person, working in one folder of this machine.
+use_cases: [reading and writing files, running commands in the sandbox]
+serial: {serial}
+issued: {issued}
+expires: {expires}
+review: {review}            # the day to read this again; `carapax doctor` reminds you
 
-@id("workspace.delete-many")
-@reason("This deletes more than 5 files at once.")
-@obligation("keep_versions")
-permit (principal == Role::"owner", action == Action::"destroy", resource)
-when { context.place == "workspace" && context.reversible && !context.network && context.destroys > 5 && context.approved };
+# Who may sign. This machine's key always may; others are `name: public key`.
+signers: {{}}
+widening_needs: 1           # signatures for a change that allows more: 1 or 2
 
-@id("shell.sandboxed")
-@reason("Commands run in the sandbox, without a network; what they change can be undone.")
-@obligation("keep_versions")
-permit (principal == Role::"owner", action == Action::"code", resource)
-when { context.place == "workspace" && context.reversible && !context.network };
+# How far it is trusted: observe (reads, proposes), draft (prepares), assist (acts, with approvals),
+# act (also uses the grants without asking). `carapax trust` shows the record that a step rests on.
+trust: assist
+grants: []                  # capabilities that ask, and no longer do under `act`
 
-@id("hidden-text")
-@reason("It contains characters that do not show.")
-forbid (principal, action, resource)
-when { context.hidden_text && action != Action::"read" && !context.approved };
+# People and places.
+owner: []                   # your own addresses
+organisation: []            # the mail domains of your organisation
+roles: {{owner: owner}}
+directory: {{}}               # people you vouch for, as `Anna Example: [anna@example.org]`
 
-@id("workspace.outside")
-@reason("It is outside the workspace.")
-forbid (principal, action, resource)
-when { context.place == "outside" };
+# Kinds of data that need care in what is sent: how they are recognised, what may leave (allow, ask, deny).
+data:
+  payment-card: {{builtin: [card], leaves: ask}}
+  bank-account: {{builtin: [iban], leaves: ask}}
+  national-id: {{builtin: [national_id], leaves: ask}}
 
-@id("network.none")
-@reason("Nothing is sent to the network in this release.")
-forbid (
-  principal,
-  action in [Action::"fetch", Action::"communicate", Action::"publish", Action::"access", Action::"money", Action::"credential"],
-  resource
-);
-"""
+# Which models may be shown which kinds: a pattern over provider:model, and `all` or a list.
+models:
+  "*": all
 
-_HEAD = """# What your agent may do. It counts only with the signature beside it (home.toml.sig):
-# after a change, `carapax policy check` says what is wrong and `carapax policy sign` signs it again.
-format = "{format}"
-name = "home"
-serial = {serial}
-issued = {issued}
-expires = {expires}
-approval_minutes = 15
+# What it may do. A line says allow, ask, deny, or ask-always (a yes is needed even where another line allows).
+capabilities:
+  workspace.read:
+    effects: [read]
+    only: local
+    answer: allow
+    because: Reading the workspace is free.
+  workspace.write:
+    effects: [self_add, self_modify]
+    only: workspace
+    undoable: true
+    answer: allow
+    because: "Changes inside the workspace are free: they can be undone."
+  workspace.delete:
+    effects: [destroy]
+    only: workspace
+    undoable: true
+    at_most_files: 5
+    answer: allow
+    because: "Deleting a few files is free: it can be undone."
+  workspace.delete-many:
+    effects: [destroy]
+    only: workspace
+    undoable: true
+    answer: ask
+    because: This deletes more than 5 files at once.
+  shell.sandboxed:
+    effects: [code]
+    only: workspace
+    undoable: true
+    answer: allow
+    because: Commands run in the sandbox, without a network; what they change can be undone.
+  hidden-text:
+    effects: [changing]
+    hidden_text: true
+    answer: ask-always
+    because: It contains characters that do not show.
+  workspace.outside:
+    effects: [all]
+    only: outside
+    answer: deny
+    because: It is outside the workspace.
+  network.none:
+    effects: [network]
+    answer: deny
+    because: Nothing is sent to the network in this release.
 
-rules = '''{rules}'''
+# Who can read what a tool sends, as `tool: [public]`, [org], [owner] or names.
+sinks: {{}}
 
-[budgets.turn]
-tokens = 400_000
-usd_micro = 2_000_000
-tool_calls = 40
-wall_ms = 900_000
+# Hard bounds, whatever the lines above say. Money goes without asking only below these amounts.
+caps:
+  currency: EUR
+  payment_each: 0
+  payment_day: 0
+  messages_per_minute: 10
+  files_per_minute: 200
+  actions_per_task: 40
 
-[budgets.session]
-tokens = 4_000_000
-usd_micro = 10_000_000
-tool_calls = 2_000
+# Who answers when it asks, within how many minutes; for which effects two people or a one-time code are needed.
+approvals:
+  roles: [owner]
+  minutes: 15
+  four_eyes: []
+  second_factor: []
 
-[budgets.day]
-tokens = 8_000_000
-usd_micro = 20_000_000
-tool_calls = 5_000
-"""
+# How much it may use. usd_micro is in millionths of a dollar; `carapax budget` changes these lines.
+budgets:
+{budgets}"""
 
 
-def home_policy(serial: int, issued: datetime.date) -> bytes:
+def home_policy(serial: int, issued: datetime.date, budgets: Budgets = BUDGETS) -> bytes:
     """The home policy's document for this day."""
-    expires = issued + datetime.timedelta(days=DAYS)
-    return _HEAD.format(format=FORMAT, serial=serial, issued=issued, expires=expires, rules=RULES).encode()
+    return _TEMPLATE.format(
+        format=FORMAT,
+        serial=serial,
+        issued=issued,
+        expires=issued + datetime.timedelta(days=DAYS),
+        review=issued + datetime.timedelta(days=REVIEW_DAYS),
+        budgets=budget_lines(budgets),
+    ).encode()
+
+
+def budget_lines(budgets: Budgets) -> str:
+    """The lines below `budgets:`."""
+    return "".join(_span_lines(span, getattr(budgets, span)) for span in ("turn", "session", "day"))
+
+
+def _span_lines(span: str, budget: Budget) -> str:
+    bounds = {kind: getattr(budget, kind) for kind in ("tokens", "usd_micro", "tool_calls", "wall_ms")}
+    lines = [f"    {kind}: {value:_}\n" for kind, value in bounds.items() if value is not None]
+    return f"  {span}:\n{''.join(lines)}" if lines else f"  {span}: {{}}\n"

@@ -119,6 +119,7 @@ class ArgSpec:
     required: bool = True
     max_bytes: int = 65_536  # of the UTF-8 text
     choices: tuple[str, ...] = ()
+    key: str = ""  # of a "json" argument: only texts under this key decide; "" is every text in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ class ToolManifest:
     records: tuple[RecordSpec, ...] = ()
     sink: Sink = Sink.NONE
     contained: bool = False  # its code has no way out and all it changes can be undone
+    scalar: bool = False  # its result is one bounded value that a quarantined reading took out of what it read
+    from_files: bool = False  # its result says only what the files it was pointed at say: labelled as they are
 
 
 @dataclass(frozen=True, slots=True)

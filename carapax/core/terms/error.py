@@ -125,7 +125,9 @@ class StoreUnavailable(Unavailable):
 class PolicyInvalid(Unavailable):
     code = "policy.invalid"
     kept = "No action is possible until a valid policy is in place; chat without tools still works."
-    next_step = "Run `carapax policy check`; restore the signed file or make a new one with `carapax policy reset`."
+    next_step = (
+        "Run `carapax policy check`; restore the signed file or make a new one with `carapax policy init --force`."
+    )
 
 
 class SettingsInvalid(Unavailable):

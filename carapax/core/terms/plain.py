@@ -39,9 +39,10 @@ def event_plain(event: Any) -> dict[str, Any]:
     return {"event": type(event).__name__, **plain(event)}
 
 
-def canonical_json(value: Any) -> bytes:
-    """Canonical UTF-8 JSON of plain data. Raises Malformed for floats and lone surrogates."""
-    _refuse_floats(value)
+def canonical_json(value: Any, *, fractions: bool = False) -> bytes:
+    """Canonical UTF-8 JSON of plain data. Raises Malformed for lone surrogates, and for floats unless `fractions`."""
+    if not fractions:
+        _refuse_floats(value)
     try:
         ordered = _order(value)
         return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")

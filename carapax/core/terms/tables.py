@@ -50,7 +50,7 @@ class Place:
     """Files of the workspace with a declared label: a glob, who could have written them, what class they hold."""
 
     glob: str
-    integrity: Integrity = Integrity.EXTERNAL
+    integrity: Integrity | None = None  # None says nothing about who wrote them
     data_class: str = ""
 
 

@@ -1,16 +1,15 @@
 """The OpenAI routes: chat completions, responses, models.
 
 Layer: surfaces/api. A plain request returns at once when its turn waits for a person, and the turn goes on when it is
-answered; a streamed one shows the question and stays open. `yes CODE` as a message answers, from a token that may.
+answered; a streamed one shows the question and stays open. `yes ID` as a message answers, from a token that may.
 Laws: leaving a stream never ends a turn; a message that answers an approval is not also given to the agent.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response, StreamingResponse
 
@@ -20,14 +19,14 @@ from carapax.core.terms.error import CarapaxError, Conflict, Malformed, NotFound
 from carapax.core.terms.event import Event
 from carapax.core.terms.ids import SessionId, TurnId
 from carapax.core.terms.principal import Scope
+from carapax.core.turn.answer import AnsweredWrongly, Lacking, NoFactor
 from carapax.surfaces.api import compat_out as out
 from carapax.surfaces.api.call import Call, leave, paced
 from carapax.surfaces.api.compat_in import Wish, parse_chat, parse_responses
 from carapax.surfaces.api.refusal import json_answer
-from carapax.surfaces.api.telling import Telling, ask_text
+from carapax.surfaces.api.spoken import read_spoken, spoken_code
+from carapax.surfaces.api.telling import Telling, ask_text, waits_words
 from carapax.surfaces.api.threads import Thread
-
-_SPOKEN = re.compile(r"(yes|no|oui|non)\s+([a-z0-9-]{2,16})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +89,40 @@ def _may_answer(call: Call) -> bool:
 
 
 async def _spoken_answer(call: Call, text: str) -> Running | Said | None:
-    """The continued turn when the message is exactly a yes or no to an approval that exists."""
-    spoken = _SPOKEN.fullmatch(text.strip())
-    if spoken is None:
+    """The continued turn when the message is exactly an answer to an approval that exists."""
+    id = spoken_code(text)
+    if not id:
         return None
-    code = spoken[2].upper()
     every = await _visible(call, None)
-    found = next((a for a in every if a.id.upper() == code), None)
-    if found is None:
+    found = next((a for a in every if a.id.upper() == id), None)
+    answer = read_spoken(text, found) if found is not None else None
+    if found is None or answer is None:
         return None
     if not _may_answer(call):
-        raise Refused("this token may not answer approvals", next_step=f"Run `carapax approvals yes {found.id}`.")
+        raise Refused("this token may not answer approvals", next_step=f"Run `carapax approve {found.id}`.")
     if found.state is not ApprovalState.WAITING:
         return Said(f"{found.id} was already {found.state.value}; nothing was changed.", found)
     events = await call.gateway.follow(call.who, found.turn)  # before the answer, so that nothing is missed
     try:
-        await call.gateway.answer(call.who, found.id, spoken[1].lower() in ("yes", "oui"))
+        settled = await call.gateway.answer(call.who, found.id, answer)
     except CarapaxError as error:
         await leave(events)
-        if isinstance(error, Conflict):
-            return Said(f"{error.what}; nothing was changed.", found)
-        raise
+        return _unanswered(call, error, found)
+    if settled.state is ApprovalState.WAITING:
+        await leave(events)
+        return Said(waits_words(settled), settled)
     return Running(events, Telling(reply_here=True, session=found.session, turn=found.turn))
+
+
+def _unanswered(call: Call, error: CarapaxError, card: Approval) -> Said:
+    """Why the words did not answer. Raises the error when it is not one of an answer."""
+    if isinstance(error, Lacking | NoFactor):
+        again = ask_text(card, call.shared.clock.now_ms(), reply_here=True)
+        return Said(f"{error.what} {error.next_step}\n\n{again}", card)
+    if not isinstance(error, Conflict):
+        raise error
+    ended = replace(card, state=ApprovalState.DENIED) if isinstance(error, AnsweredWrongly) else card
+    return Said(f"{error.what.removesuffix('.')}; nothing was changed.", ended)
 
 
 async def _inbound(call: Call, wish: Wish) -> Inbound:

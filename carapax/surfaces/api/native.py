@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 import carapax
-from carapax.core.terms.approval import ApprovalState
+from carapax.core.terms.approval import Answer, ApprovalState
 from carapax.core.terms.conversation import Inbound
 from carapax.core.terms.error import CarapaxError, Malformed, NotFound, Refused
 from carapax.core.terms.event import Event, Notice
@@ -110,7 +110,13 @@ async def list_approvals(call: Call) -> Response:
 
 
 async def answer_approval(call: Call) -> Response:
-    return json_answer(plain(await call.gateway.answer(call.who, ApprovalId(call.id), call.body["answer"] == "yes")))
+    body = call.body
+    if ("approve" in body) == ("answer" in body):
+        raise Malformed("an answer needs `approve`, true or false", next_step='Send {"approve": true} or false.')
+    approve = body["approve"] if "approve" in body else body["answer"] == "yes"
+    answer = Answer(approve, body.get("typed", ()), body.get("picked", ()), body.get("code", ""))
+    settled = await call.gateway.answer(call.who, ApprovalId(call.id), answer, digest=body.get("digest", ""))
+    return json_answer(plain(settled))
 
 
 async def undo(call: Call) -> Response:

@@ -18,7 +18,7 @@ from carapax.core.terms.principal import Scope
 from carapax.ports.gateway import Undone
 from carapax.surfaces.api import compat, native
 from carapax.surfaces.api.call import Call
-from carapax.surfaces.api.shape import Choices, Field, Shape, Text, Whole
+from carapax.surfaces.api.shape import Choices, Field, Flag, Lines, Numbers, Shape, Text, Whole
 
 Endpoint = Callable[[Call], Awaitable[Response]]
 CHAT, APPROVE, READ, ADMIN = Scope.CHAT, Scope.APPROVE, Scope.READ, Scope.ADMIN
@@ -74,7 +74,17 @@ _TURN = Shape(
     ),
 )
 _NAME = Shape("SessionName", (Text("name", required=True),))
-_ANSWER = Shape("ApprovalAnswer", (Text("answer", required=True, choices=("yes", "no")),))
+_ANSWER = Shape(
+    "ApprovalAnswer",
+    (
+        Flag("approve", "Yes or no to exactly this call. Either this or `answer`."),
+        Text("answer", "The same in a word.", choices=("yes", "no")),
+        Lines("typed", "The values that the card asks for, in the order of its blanks.", max_bytes=65_536, most=64),
+        Numbers("picked", "Which of the card's choices are meant, counted from 0.", most=1000),
+        Text("code", "The one-time code, when the card asks for a second factor.", max_bytes=16),
+        Text("digest", "The digest on the card that was shown; another one is refused.", max_bytes=128),
+    ),
+)
 _UNDO = Shape("UndoWish", (Text("session", max_bytes=_ID), Text("turn", max_bytes=_ID)))
 _NEW_TOKEN = Shape(
     "NewToken",

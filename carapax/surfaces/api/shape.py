@@ -47,7 +47,37 @@ class Choices:
     required: bool = False
 
 
-Field = Text | Whole | Choices
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    name: str
+    about: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A list of at most `most` one-line texts, in order."""
+
+    name: str
+    about: str = ""
+    required: bool = False
+    max_bytes: int = 200  # of each
+    most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A list of at most `most` different whole numbers from 0."""
+
+    name: str
+    about: str = ""
+    required: bool = False
+    most: int = 0
+
+
+Field = Text | Whole | Choices | Flag | Lines | Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +110,31 @@ def _parse(field: Field, given: Any) -> Any:
             if isinstance(given, bool) or not isinstance(given, int) or not field.least <= given <= field.most:
                 raise Malformed(f'"{field.name}" must be a whole number from {field.least} to {field.most}')
             return given
+        case Flag():
+            if not isinstance(given, bool):
+                raise Malformed(f'"{field.name}" must be true or false')
+            return given
+        case Lines():
+            return tuple(_parse_text(Text(field.name, max_bytes=field.max_bytes), g) for g in _listed(field, given))
+        case Numbers():
+            return _numbers(field, given)
         case Choices():
             if not isinstance(given, list) or not given or any(g not in field.choices for g in given):
                 raise Malformed(f'"{field.name}" must be a list of some of: {", ".join(field.choices)}')
             return tuple(dict.fromkeys(given))
+
+
+def _listed(field: Lines | Numbers, given: Any) -> list[Any]:
+    if not isinstance(given, list) or len(given) > field.most:
+        raise Malformed(f'"{field.name}" must be a list of at most {field.most}')
+    return given
+
+
+def _numbers(field: Numbers, given: Any) -> tuple[int, ...]:
+    found = _listed(field, given)
+    if any(isinstance(g, bool) or not isinstance(g, int) or g < 0 for g in found) or len(set(found)) != len(found):
+        raise Malformed(f'"{field.name}" must be a list of different whole numbers from 0')
+    return tuple(found)
 
 
 def _parse_text(field: Text, given: Any) -> str:
@@ -120,6 +171,14 @@ def field_schema(field: Field) -> dict[str, Any]:
             return {"type": "string", "enum": list(field.choices), **about}
         case Whole():
             return {"type": "integer", "minimum": field.least, "maximum": field.most, **about}
+        case Flag():
+            return {"type": "boolean", **about}
+        case Lines():
+            text = {"type": "string", "maxLength": field.max_bytes}
+            return {"type": "array", "items": text, "maxItems": field.most, **about}
+        case Numbers():
+            number = {"type": "integer", "minimum": 0}
+            return {"type": "array", "items": number, "maxItems": field.most, "uniqueItems": True, **about}
         case Choices():
             items = {"type": "string", "enum": list(field.choices)}
             return {"type": "array", "items": items, "minItems": 1, **about}

@@ -13,7 +13,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.flow.disguise import disguise
+from carapax.core.terms.approval import Approval, ApprovalState, Blank
 from carapax.core.terms.conversation import TurnState
 from carapax.core.terms.event import (
     Answered,
@@ -27,6 +28,9 @@ from carapax.core.terms.event import (
 )
 from carapax.core.terms.ids import SessionId, TurnId
 from carapax.core.terms.limit import Usage
+from carapax.core.turn.answer import people_words
+from carapax.core.turn.batch import call_of, call_titles
+from carapax.surfaces.api.spoken import how_to_say
 
 _HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs", "Cs", "Co", "Cn"})
 _SETTLED = {
@@ -53,21 +57,75 @@ def _escape(character: str) -> str:
 
 def ask_text(approval: Approval, now_ms: int, reply_here: bool) -> str:
     """Exactly what is asked and how to answer. `reply_here`: this token may answer in the conversation."""
-    lines = [literal(approval.title)]
-    lines += [f"{visible(x.name)}: {literal(x.value)}  ({visible(x.origin)})" for x in approval.lines]
+    lines = [literal(approval.title), *_argument_lines(approval)]
     lines.append(f"rule {visible(approval.rule)}: {visible(approval.reason)}")
     if approval.taint:
         lines.append(f"this session has read untrusted text: {visible(approval.taint)}")
+    lines += [f"hidden text found: {literal(text)}" for text in approval.hidden]
+    if approval.hint:
+        lines.append(f"a detector marks this (a hint, no more): {visible(approval.hint)}")
+    if approval.calls > 1:
+        lines.append(f"one answer decides all {approval.calls} calls")
     until = datetime.fromtimestamp(approval.deadline_ms / 1000, UTC)
     left = max(0, approval.deadline_ms - now_ms) // 1000
-    here = f", or reply `yes {approval.id}` here" if reply_here else ""
+    here = f", or reply `{how_to_say(approval)}` here" if reply_here else ""
     return (
         "This waits for your answer:\n\n"
         + "\n".join(f"    {line}" for line in lines)
         + f"\n\nUntil {until:%Y-%m-%d %H:%M:%S} UTC ({left // 60} min {left % 60} s left); "
         + "without an answer it is not done.\n"
-        + f"Answer with `carapax approvals yes {approval.id}`{here}. With `no` it is refused."
+        + _needs_text(approval)
+        + f"Answer with `carapax approve {approval.id}`{here}. With `no` it is refused."
     )
+
+
+def _argument_lines(approval: Approval) -> list[str]:
+    """The arguments with their origins, what is to be typed left open; then what is to be picked."""
+    titles = call_titles(approval.title, approval.exact, approval.calls)
+    found: list[list[str]] = [
+        [f"{at}) {literal(title)}"] if len(titles) > 1 else [] for at, title in enumerate(titles, 1)
+    ]
+    open_ = {(blank.call, blank.argument, blank.shown) for blank in approval.blanks}
+    for line in approval.lines:
+        call, name = call_of(line.name, approval.calls)
+        if (call, name, line.value) not in open_:
+            found[call].append(f"{visible(name)}: {literal(line.value)}  ({visible(line.origin)})")
+    for blank in approval.blanks:
+        found[min(blank.call, len(found) - 1)].append(_blank_line(blank))
+    return [text for texts in found for text in texts] + _choice_lines(approval)
+
+
+def _choice_lines(approval: Approval) -> list[str]:
+    found = []
+    if approval.choices:
+        found.append(f"to pick from {visible(approval.choices_source or 'these lines')}:")
+        found += [f"{number}. {literal(choice)}" for number, choice in enumerate(approval.choices, 1)]
+    return found
+
+
+def _blank_line(blank: Blank) -> str:
+    said = f"{visible(blank.source)} says" if blank.source else "the model wrote"
+    why = disguise(blank.shown)
+    return f"{visible(blank.argument)}: ····  (not named by you: type it; {said}: {literal(blank.shown)})" + (
+        f"  Look twice: {visible(why)}" if why else ""
+    )
+
+
+def _needs_text(approval: Approval) -> str:
+    """What a yes alone does not give; "" for a plain card."""
+    needs = [f"type the {visible(b.role)} ({visible(b.argument)})" for b in approval.blanks]
+    needs = (["pick the lines that you mean"] if approval.choices else []) + needs
+    if approval.factor:
+        needs.append("add the one-time code of your second factor (`carapax factor set` sets one up)")
+    text = f"A yes is not enough here: {', '.join(needs)}.\n" if needs else ""
+    return text + (f"{waits_words(approval)}\n" if approval.people > 1 else "")
+
+
+def waits_words(approval: Approval) -> str:
+    """Who has agreed so far, on a card that several people must agree to."""
+    if not approval.agreed:
+        return f"{approval.people} different people have to agree."
+    return f"{people_words(approval)}: it waits for another person."
 
 
 @dataclass(slots=True)

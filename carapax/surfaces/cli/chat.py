@@ -10,11 +10,12 @@ import signal
 
 from carapax.core.terms.error import CarapaxError
 from carapax.surfaces.cli import codes
+from carapax.surfaces.cli.answering import Asker, Left
 from carapax.surfaces.cli.banner import Banner
 from carapax.surfaces.cli.card import show_card
 from carapax.surfaces.cli.client import quoted
 from carapax.surfaces.cli.editing import Lines
-from carapax.surfaces.cli.follow import Asker, Left, Pump, follow
+from carapax.surfaces.cli.follow import Pump, follow
 from carapax.surfaces.cli.gateway import reach, status, stop_and_wait
 from carapax.surfaces.cli.sessions import SHORT, listed, newest_session, resolve_session, show_sessions
 from carapax.surfaces.cli.terminal import pad
@@ -231,7 +232,8 @@ class Chat:
         try:
             asker = Asker(self._c.stdin, self._c.out, self._c.t, self._client)
             view = TurnView(self._c.t, self._c.out, self._c.out)
-            asker.settle(approval, pump)
+            if asker.settle(approval, pump) == "agreed":
+                return  # it waits for somebody else, and the chat need not
             follow(pump, view, self._client, asker, lambda key: self._c.out.line(("grey", self._c.t(key))))
         except Left:
             return

@@ -1,33 +1,26 @@
-"""Following a turn: events from the gateway, answers from a person, Ctrl-C to stop it.
+"""Following a turn: events from the gateway, Ctrl-C to stop it.
 
-Layer: surfaces/cli. Owns the one reader thread per stream and the waiting for whichever comes first, event or key.
-Laws: leaving the stream never ends the turn, Ctrl-C does; a key typed before the card was shown is not an answer.
+Layer: surfaces/cli. Owns the one reader thread per stream. Absent: asking a person (answering).
+Law: leaving the stream never ends the turn, Ctrl-C does.
 """
 
 from __future__ import annotations
 
 import os
 import queue
-import select
 import threading
 
 from carapax.core.terms.error import CarapaxError
-from carapax.surfaces.cli.card import show_card
 from carapax.surfaces.cli.client import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TextIO
+    from typing import Any
 
+    from carapax.surfaces.cli.answering import Asker
     from carapax.surfaces.cli.client import Client, Stream
-    from carapax.surfaces.cli.terminal import Pen
-    from carapax.surfaces.cli.texts import Texts
     from carapax.surfaces.cli.view import Outcome, TurnView
-
-
-class Left(Exception):
-    """The person closed the input while a question was open; it stays open."""
 
 
 class Pump:
@@ -81,55 +74,6 @@ class Pump:
     def _put(self, item: dict[str, Any] | CarapaxError | None) -> None:
         self._items.put(item)
         os.write(self._wake, b"!")
-
-
-class Asker:
-    """Asks the person at this terminal: yes, no, or show all of it."""
-
-    def __init__(self, stdin: TextIO, pen: Pen, t: Texts, client: Client) -> None:
-        self._stdin = stdin
-        self._pen = pen
-        self._t = t
-        self._client = client
-
-    def settle(self, approval: dict[str, Any], pump: Pump) -> str:
-        """Get an answer and send it: "yes", "no", or "" when the stream had news first. Raises Left at the end of input."""
-        drop_typed_ahead(self._stdin)
-        while True:
-            self._pen.text(f"{' ' * 12}{self._t('ask.keys')} ▸ ")
-            ready, _, _ = select.select([self._stdin.fileno(), pump.fileno()], [], [])
-            if pump.fileno() in ready:
-                self._pen.text("\n")
-                return ""
-            line = self._stdin.readline()
-            if not line:
-                self._pen.text("\n")
-                raise Left
-            key = line.strip().lower()
-            if key in ("d", "details", "détails"):
-                show_card(self._pen, self._t, approval, whole=True)
-            elif key in ("y", "yes", "o", "oui"):
-                return self._send(approval, "yes")
-            elif key in ("n", "no", "non"):
-                return self._send(approval, "no")
-
-    def _send(self, approval: dict[str, Any], answer: str) -> str:
-        try:
-            self._client.call("POST", f"/api/approvals/{quoted(str(approval['id']))}", {"answer": answer})
-        except CarapaxError as error:
-            self._pen.line(" " * 12, error.what, " ", error.next_step)
-            return ""
-        return answer
-
-
-def drop_typed_ahead(stdin: TextIO) -> None:
-    """Forget what was typed before a question was shown."""
-    import termios
-
-    try:
-        termios.tcflush(stdin.fileno(), termios.TCIFLUSH)
-    except (termios.error, OSError, ValueError):
-        return
 
 
 def follow(pump: Pump, view: TurnView, client: Client, asker: Asker | None, said: Callable[[str], None]) -> Outcome:

@@ -62,6 +62,52 @@ class Saved:
     live: bool
 
 
+class LocalPolicy(Protocol):
+    """The policy of this home. Files are paths; every method may raise PolicyInvalid, NotFound."""
+
+    def init(self, *, force: bool) -> str:
+        """Write and sign the home policy, with `force` over the one that is there. Returns its path; raises Conflict."""
+        ...
+
+    def check(self, file: str | None) -> Sequence[Check]:
+        """The policy in force, or a file that nobody signed yet."""
+        ...
+
+    def explain(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`answer`, `rule`, `reason`, `call`, `effect`, `tainted`, and `would`: what alone would change the answer."""
+        ...
+
+    def diff(self, file: str | None) -> Mapping[str, Any]:
+        """`changes` of answers, `wider` sentences, `narrower` ones (what going back would widen), `needs` (signatures), `same`."""
+        ...
+
+    def sign(self, key_file: str | None) -> Mapping[str, Any]:
+        """Sign the file as it stands with this machine's key or another: `signed_by`, `needs`, `in_force`, `wider`."""
+        ...
+
+    def test(self, file: str, policy_file: str | None) -> Mapping[str, Any]: ...
+
+    def matrix(self, file: str | None) -> Mapping[str, Any]:
+        """`situations`, and `rows` with `role`, `effect`, `tool` and one answer a situation."""
+        ...
+
+    def simulate(self, ledger: str | None, file: str | None, days: int) -> Mapping[str, Any]:
+        """`calls`, `turns` (was, now, calls), the `first` differences, `unknown`."""
+        ...
+
+    def trust(self) -> Mapping[str, Any]:
+        """`tier`, `record` (counts from the ledger), `next` tier or None, and the `step` to it."""
+        ...
+
+    def trust_step(self, tier: str) -> Mapping[str, Any]:
+        """What a tier would change, as `diff`."""
+        ...
+
+    def set_trust(self, tier: str) -> Mapping[str, Any]:
+        """Write the tier with the next serial and sign it with this machine's key: `tier`, `serial`, `path`."""
+        ...
+
+
 class Local(Protocol):
     """The machine, as `app` gives it. Every method may raise leaves of core/terms/error.py."""
 
@@ -103,18 +149,27 @@ class Local(Protocol):
     def ledger_export(self) -> Iterator[bytes]: ...
 
     # the policy
-    def policy_check(self) -> Sequence[Check]: ...
+    def policy(self) -> LocalPolicy: ...
 
-    def policy_explain(self, tool: str, arguments_json: str) -> Mapping[str, Any]:
-        """`answer` ("allow", "ask", "deny"), `rule`, `reason` for this call by the owner in an untainted session."""
+    def redteam(self, folder: str | None, policy_file: str | None, *, open_policy: bool) -> Mapping[str, Any]:
+        """Replay hijacked models (docs/replay.md): `set`, `policy`, `figures`, `honest`, `attacks`, `cards`, `unguarded`."""
         ...
 
-    def policy_reset(self) -> str:
-        """Write and sign the home policy anew, keeping the old file beside it. Returns its path."""
+    # the owner's second factor
+    def factor_offer(self) -> Mapping[str, Any]:
+        """A new `secret` (base32) and its otpauth `uri`; nothing is kept yet. Raises Conflict when one is set up."""
         ...
 
-    def policy_sign(self) -> str:
-        """Sign the policy file as it stands, after a person edited it. Returns its path; raises PolicyInvalid."""
+    def factor_confirm(self, secret: str, code: str) -> None:
+        """Keep the offered secret, shown to work by a code. Raises Malformed, Conflict."""
+        ...
+
+    def factor_remove(self) -> None:
+        """Raises NotFound."""
+        ...
+
+    def factor_status(self) -> Mapping[str, Any]:
+        """`standing` ("none", "set", "locked") and `locked_until_ms`."""
         ...
 
     # settings

@@ -1,4 +1,4 @@
-"""Commands that work without a gateway: doctor, ledger, policy, model, budget, completion.
+"""Commands that work without a gateway: doctor, ledger, model, budget, completion.
 
 Layer: surfaces/cli. Everything they know comes from `local.Local`.
 """
@@ -9,7 +9,7 @@ import json
 import time
 from pathlib import Path
 
-from carapax.core.terms.error import Malformed, NotFound, StoreUnavailable
+from carapax.core.terms.error import NotFound, StoreUnavailable
 from carapax.surfaces.cli import codes
 from carapax.surfaces.cli.banner import MARKS
 from carapax.surfaces.cli.card import wrapped
@@ -19,8 +19,7 @@ from carapax.surfaces.cli.terminal import cells, pad
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from carapax.core.terms.check import Check
     from carapax.core.terms.limit import Budget
@@ -150,40 +149,6 @@ def _read_text(path: str) -> str:
         return Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise NotFound(f"{path} cannot be read.", next_step="Name a file that holds a checkpoint.") from error
-
-
-def policy(c: Context, o: Namespace) -> int:
-    """Check, explain, sign, reset."""
-    if o.action == "check":
-        return _report(c, o, c.local.policy_check())
-    if o.action == "explain":
-        try:
-            json.loads(o.arguments)
-        except ValueError as error:
-            raise Malformed(
-                "The arguments are not JSON.", next_step='Write them as \'{"path": "hello.py"}\'.'
-            ) from error
-        found = c.local.policy_explain(o.tool, o.arguments)
-        if o.json:
-            c.print_json(found)
-        else:
-            _show_answer(c, found)
-        return codes.OK
-    reset = o.action == "reset"
-    question = c.t("policy.reset") if reset else c.t("policy.sign")
-    if not o.yes and not c.confirm(question):
-        c.err.line(c.t("confirm.not_done"))
-        return codes.FAILED
-    c.out.line(c.t("policy.written", path=c.local.policy_reset() if reset else c.local.policy_sign()))
-    return codes.OK
-
-
-def _show_answer(c: Context, found: Mapping[str, Any]) -> None:
-    answer = str(found.get("answer", ""))
-    mark = {"allow": ("green", "✓"), "ask": ("amber", "◦")}.get(answer, ("red", "✗"))
-    c.out.line(mark, f" {answer}   ", ("grey", f"{c.t('step.rule')} {found.get('rule', '')}"))
-    if found.get("reason"):
-        c.out.line("  ", str(found["reason"]))
 
 
 def model(c: Context, o: Namespace) -> int:

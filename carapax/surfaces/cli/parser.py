@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 MODULES = {
     "chat": "chat", "ask": "turns", "serve": "gateway", "doctor": "machine", "sessions": "sessions",
-    "approvals": "turns", "undo": "turns", "ledger": "machine", "policy": "machine", "model": "machine",
+    "approvals": "turns", "approve": "turns", "deny": "turns", "factor": "factor",
+    "undo": "turns", "ledger": "machine", "policy": "policy", "trust": "trust", "redteam": "redteam", "model": "machine",
     "status": "gateway", "stop": "gateway", "token": "gateway", "budget": "machine", "completion": "machine",
 }  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
@@ -85,7 +86,8 @@ def build_parser(t: Texts) -> Parser:
 
     for name, fill in (
         ("chat", _chat), ("ask", _ask), ("serve", _serve), ("doctor", _json), ("sessions", _sessions),
-        ("approvals", _approvals), ("undo", _undo), ("ledger", _ledger), ("policy", _policy), ("model", _model),
+        ("approvals", _approvals), ("approve", _approve), ("deny", _deny), ("factor", _factor),
+        ("undo", _undo), ("ledger", _ledger), ("policy", _policy), ("trust", _trust), ("redteam", _redteam), ("model", _model),
         ("status", _json), ("stop", _json), ("token", _token), ("budget", _budget), ("completion", _completion),
     ):  # fmt: skip
         command(name, fill)
@@ -158,11 +160,29 @@ def _json_again(p: Parser) -> None:
 
 
 def _approvals(p: Parser) -> None:
-    p.add_argument("action", nargs="?", choices=("list", "yes", "no"), default="list", help=p.t("opt.approvals_action"))
-    p.add_argument("id", nargs="?", metavar="ID", help=p.t("opt.approval"))
     p.add_argument("--all", action="store_true", help=p.t("opt.all"))
     p.add_argument("--whole", action="store_true", help=p.t("opt.whole"))
+    _json(p)
+
+
+def _approve(p: Parser) -> None:
+    p.add_argument("id", metavar="ID", help=p.t("opt.approval"))
+    p.add_argument("--type", dest="typed", action="append", default=[], metavar="VALUE", help=p.t("opt.typed"))
+    p.add_argument("--pick", default="", metavar="LINES", help=p.t("opt.pick"))
+    p.add_argument("--code", default="", metavar="CODE", help=p.t("opt.code"))
     _watch_options(p)
+
+
+def _deny(p: Parser) -> None:
+    p.add_argument("id", metavar="ID", help=p.t("opt.approval"))
+    _watch_options(p)
+
+
+def _factor(p: Parser) -> None:
+    actions = p.add_subparsers(dest="action", metavar=p.t("usage.action"), title=p.t("usage.actions"), required=True)
+    _action(p, actions, "factor", "set")
+    _action(p, actions, "factor", "remove").add_argument("--yes", action="store_true", help=p.t("opt.yes"))
+    _json(_action(p, actions, "factor", "status"))
 
 
 def _undo(p: Parser) -> None:
@@ -190,13 +210,45 @@ def _ledger(p: Parser) -> None:
 
 def _policy(p: Parser) -> None:
     actions = p.add_subparsers(dest="action", metavar=p.t("usage.action"), title=p.t("usage.actions"), required=True)
-    _json(_action(p, actions, "policy", "check"))
-    explain = _action(p, actions, "policy", "explain")
-    explain.add_argument("tool", metavar="TOOL", help=p.t("opt.tool"))
-    explain.add_argument("arguments", metavar="JSON", nargs="?", default="{}", help=p.t("opt.arguments"))
-    _json(explain)
-    for name in ("sign", "reset"):
-        _action(p, actions, "policy", name).add_argument("--yes", action="store_true", help=p.t("opt.yes"))
+    made = {name: _action(p, actions, "policy", name) for name in _POLICY}
+    made["init"].add_argument("--force", action="store_true", help=p.t("opt.force"))
+    made["sign"].add_argument("--key-file", metavar="FILE", help=p.t("opt.key_file"))
+    for name in ("init", "sign"):
+        made[name].add_argument("--yes", action="store_true", help=p.t("opt.yes"))
+    made["explain"].add_argument("call", metavar="CALL", help=p.t("opt.call"))
+    made["explain"].add_argument("arguments", metavar="NAME=VALUE", nargs="*", help=p.t("opt.arguments"))
+    made["explain"].add_argument("--tainted", action="store_true", help=p.t("opt.tainted"))
+    made["explain"].add_argument("--as", dest="effect", metavar="EFFECT", help=p.t("opt.effect"))
+    made["explain"].add_argument("--role", default="owner", metavar="ROLE", help=p.t("opt.role"))
+    made["explain"].add_argument("--channel", default="cli", metavar="NAME", help=p.t("opt.channel"))
+    made["explain"].add_argument("--said", metavar="TEXT", help=p.t("opt.said"))
+    made["test"].add_argument("file", metavar="FILE", help=p.t("opt.cases"))
+    for name in ("check", "diff", "matrix"):
+        made[name].add_argument("file", metavar="FILE", nargs="?", help=p.t("opt.policy_file"))
+    for name in ("test", "simulate"):
+        made[name].add_argument("--policy", metavar="FILE", help=p.t("opt.policy_file"))
+    made["simulate"].add_argument("ledger", metavar="LEDGER", nargs="?", help=p.t("opt.ledger"))
+    made["simulate"].add_argument("--days", type=_count, default=30, help=p.t("opt.past_days"))
+    for name in ("check", "explain", "diff", "test", "matrix", "simulate"):
+        _json(made[name])
+
+
+_POLICY = ("init", "check", "explain", "diff", "sign", "test", "matrix", "simulate")
+
+
+def _trust(p: Parser) -> None:
+    p.add_argument("tier", nargs="?", choices=("observe", "draft", "assist", "act"), help=p.t("opt.tier"))
+    p.add_argument("--yes", action="store_true", help=p.t("opt.yes"))
+    _json(p)
+
+
+def _redteam(p: Parser) -> None:
+    actions = p.add_subparsers(dest="action", metavar=p.t("usage.action"), title=p.t("usage.actions"), required=True)
+    replay = _action(p, actions, "redteam", "replay")
+    replay.add_argument("set", metavar="FOLDER", nargs="?", help=p.t("opt.set"))
+    replay.add_argument("--policy", metavar="FILE", help=p.t("opt.policy_file"))
+    replay.add_argument("--open", action="store_true", help=p.t("opt.open_policy"))
+    _json(replay)
 
 
 def _model(p: Parser) -> None:

@@ -30,6 +30,10 @@ class Texts:
         text = self._words[key]
         return text.format(*places, **values) if places or values else text
 
+    def has(self, key: str) -> bool:
+        """Whether the catalogue has this sentence."""
+        return key in self._words
+
     def known(self, english: str) -> str:
         """The sentence in this language when the catalogue has it, else as it is."""
         if self.language == "en":

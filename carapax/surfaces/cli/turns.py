@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from carapax.core.terms.error import CarapaxError, Malformed, NotFound, TooLarge
 from carapax.surfaces.cli import codes
-from carapax.surfaces.cli.card import show_card
+from carapax.surfaces.cli.answering import Asker, Left, ways_to_answer
+from carapax.surfaces.cli.card import agreed_words, indent, show_card
 from carapax.surfaces.cli.client import quoted
-from carapax.surfaces.cli.follow import Asker, Left, Pump, follow
+from carapax.surfaces.cli.follow import Pump, follow
 from carapax.surfaces.cli.sessions import newest_session, resolve_session
 from carapax.surfaces.cli.view import TurnView
 
@@ -95,17 +96,14 @@ def check_text(text: str) -> None:
 
 def tell_waiting(c: Context, approval: dict[str, Any]) -> None:
     """How to answer from elsewhere."""
-    id = str(approval.get("id", ""))
     c.err.line(("amber", c.t("waiting.how")))
-    c.err.line(f"  carapax approvals yes {id}")
-    c.err.line(f"  carapax approvals no {id}")
+    c.err.line(f"  {ways_to_answer(approval)}")
+    c.err.line(f"  carapax deny {approval.get('id', '')}")
 
 
 def approvals(c: Context, o: Namespace) -> int:
-    """List what waits, or answer one."""
+    """List what waits."""
     client = c.client()
-    if o.action in ("yes", "no"):
-        return _answer(c, client, o)
     found = client.call("GET", f"/api/approvals?state={'all' if o.all else 'waiting'}").get("approvals") or []
     if o.json:
         c.print_json({"approvals": found})
@@ -114,30 +112,78 @@ def approvals(c: Context, o: Namespace) -> int:
     else:
         for approval in found:
             show_card(c.out, c.t, approval, whole=o.whole)
-            if approval.get("state") != "waiting":
-                c.out.line(" " * 12, str(approval.get("state")))
+            waits = approval.get("state") == "waiting"
+            c.out.line(indent(c.out), ways_to_answer(approval) if waits else str(approval.get("state")))
     return codes.OK
 
 
-def _answer(c: Context, client: Client, o: Namespace) -> int:
-    if not o.id:
-        c.err.line(c.t("approvals.which"))
+def approve(c: Context, o: Namespace) -> int:
+    """Say yes to one card; what it needs beyond a yes is asked for here when it was not given."""
+    from carapax.core.turn.answer import read_picks
+
+    picked = read_picks(o.pick) if o.pick else ()
+    if picked is None:
+        c.err.line(c.t("approvals.pick"))
         return codes.USAGE
-    wanted = o.id.upper()
-    listed = client.call("GET", "/api/approvals?state=waiting").get("approvals") or []
-    approval = next((a for a in listed if str(a.get("id", "")).upper() == wanted), None)
-    if approval is None:
-        raise NotFound(f"No approval `{o.id}` is waiting.")
+    given = {"typed": list(o.typed), "picked": list(picked), "code": o.code}
+    return _answer(c, o, {"approve": True} | {name: value for name, value in given.items() if value})
+
+
+def deny(c: Context, o: Namespace) -> int:
+    """Say no to one card."""
+    return _answer(c, o, {"approve": False})
+
+
+def _answer(c: Context, o: Namespace, body: dict[str, Any]) -> int:
+    client = c.client()
+    approval = _waiting(client, o.id)
     # Followed before it is answered, so that nothing of the turn's rest is missed.
     pump = Pump(lambda: client.stream("GET", f"/api/turns/{quoted(str(approval['turn']))}/events"))
     pump.opened.wait(2.0)
     try:
-        client.call("POST", f"/api/approvals/{quoted(str(approval['id']))}", {"answer": o.action})
-    except CarapaxError:
+        settled = _give(c, client, pump, approval, body, o)
+    except (CarapaxError, KeyboardInterrupt):
         pump.close()
         raise
+    except Left:
+        pump.close()
+        tell_waiting(c, approval)
+        return codes.WAITING
+    if settled == "agreed":
+        pump.close()
+        return codes.WAITING
     code = watch(c, client, pump, o)
-    return codes.OK if code == codes.REFUSED and o.action == "no" else code
+    return codes.OK if code == codes.REFUSED and settled == "no" else code
+
+
+def _waiting(client: Client, id: str) -> dict[str, Any]:
+    """The card with this code. Raises NotFound."""
+    listed = client.call("GET", "/api/approvals?state=waiting").get("approvals") or []
+    found: dict[str, Any] | None = next((a for a in listed if str(a.get("id", "")).upper() == id.upper()), None)
+    if found is None:
+        raise NotFound(f"No approval `{id}` is waiting.")
+    return found
+
+
+def _give(c: Context, client: Client, pump: Pump, approval: dict[str, Any], body: dict[str, Any], o: Namespace) -> str:
+    """Send the answer: "yes", "no", "agreed". With a person here, what a yes lacks is asked for first."""
+    if body["approve"] and c.interactive and not (o.json or o.events) and _lacks(approval, body):
+        show_card(c.err, c.t, approval)
+        return Asker(c.stdin, c.err, c.t, client).settle(approval, pump, body)
+    sent = {**body, "digest": str(approval.get("digest", ""))}
+    settled = client.call("POST", f"/api/approvals/{quoted(str(approval['id']))}", sent)
+    if not body["approve"]:
+        return "no"
+    if settled.get("state") != "waiting":
+        return "yes"
+    c.err.line(indent(c.err), ("amber", agreed_words(c.t, settled)))
+    return "agreed"
+
+
+def _lacks(approval: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Whether the card asks for something that was not given."""
+    needs = {"typed": approval.get("blanks"), "picked": approval.get("choices"), "code": approval.get("factor")}
+    return any(need and not body.get(name) for name, need in needs.items())
 
 
 def undo(c: Context, o: Namespace) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.approval import Answer, Approval, ApprovalState
 from carapax.ports.approver import Approver
 from tests.unit.app.stage import ME, Stage
 from tests.unit.app.test_desk import card, prepare
@@ -19,7 +19,7 @@ ANSWERS = [(True, ApprovalState.APPROVED), (False, ApprovalState.DENIED), (None,
 async def ask_desk(stage: Stage, approval: Approval, approve: bool | None) -> Approval:
     waiting = await prepare(stage, approval)
     if approve is not None:
-        await stage.desk.answer(ME, approval.id, approve=approve)
+        await stage.desk.answer(ME, approval.id, Answer(approve))
     return await waiting
 
 

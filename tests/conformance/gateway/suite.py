@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from carapax.core.terms.approval import ApprovalState
+from carapax.core.terms.approval import Answer, ApprovalState
 from carapax.core.terms.conversation import Inbound, TurnState
 from carapax.core.terms.error import Conflict, Malformed, NotFound, Refused
 from carapax.core.terms.event import Answered, Event, TextDelta, TurnEnded, TurnStarted, Waiting
@@ -115,7 +115,7 @@ class GatewaySuite:
             with pytest.raises(Conflict):
                 await gateway.submit(OWNER, Inbound("more", "api", conversation="c"))
             events = await gateway.follow(OWNER, found.turn)
-            settled = await gateway.answer(OWNER, found.id, approve)
+            settled = await gateway.answer(OWNER, found.id, Answer(approve))
             assert settled.state is (ApprovalState.APPROVED if approve else ApprovalState.DENIED)
             seen = await read(events)
             assert any(isinstance(e, Answered) and e.approval.id == found.id for e in seen)
@@ -123,7 +123,7 @@ class GatewaySuite:
             assert isinstance(last, TurnEnded) and ("deleted" in last.reply) is approve
             for again in (True, False):
                 with pytest.raises(Conflict):
-                    await gateway.answer(OWNER, found.id, again)
+                    await gateway.answer(OWNER, found.id, Answer(again))
             assert await gateway.list_approvals(OWNER, ApprovalState.WAITING) in ([], ())
 
         self.run(stage, body)
@@ -133,7 +133,7 @@ class GatewaySuite:
             stage.next_asks("deleted")
             _, waiting = await read_until_waiting(await gateway.submit(CHAT_ONLY, Inbound("x", "api")))
             with pytest.raises(Refused):
-                await gateway.answer(CHAT_ONLY, waiting.approval.id, True)
+                await gateway.answer(CHAT_ONLY, waiting.approval.id, Answer(True))
             seen = await gateway.list_approvals(CHAT_ONLY, ApprovalState.WAITING)
             assert [a.id for a in seen] == [waiting.approval.id]
 
@@ -154,7 +154,7 @@ class GatewaySuite:
                 gateway.follow(OWNER, TurnId("none")),
                 gateway.cancel(OWNER, TurnId("none")),
                 gateway.get_session(OWNER, SessionId("none")),
-                gateway.answer(OWNER, ApprovalId("ZZZZ"), True),
+                gateway.answer(OWNER, ApprovalId("ZZZZ"), Answer(True)),
             ):
                 with pytest.raises(NotFound):
                     await call

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.store.sql_store import SqlStore
+from carapax.core.flow.lattice import join, join_all
 from carapax.core.terms.action import Change, ChangeKind
-from carapax.core.terms.approval import Approval, ApprovalState, ArgumentLine
+from carapax.core.terms.approval import Approval, ApprovalState, ArgumentLine, Blank
 from carapax.core.terms.conversation import PartKind, Turn, TurnState
 from carapax.core.terms.error import Conflict, Malformed, NotFound, StoreUnavailable, TooLarge
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, RuleId, SessionId, TokenId, TurnId
-from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Source
+from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Shape, Source
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.principal import Scope
 from carapax.ports.store import NewPart, OpenCall, Store, Token
@@ -413,7 +414,8 @@ def test_parts_come_in_windows_from_the_end(drive: Drive) -> None:
 
 def test_labels_come_back_as_they_were_put(drive: Drive) -> None:
     labels = [
-        Label(level, readers, sources)
+        Label(level, readers, sources, classes, shape)
+        for classes, shape in ((frozenset[str](), Shape.TEXT), (frozenset({"customer", "é"}), Shape.SCALAR))
         for level in Integrity
         for readers in (PUBLIC, OWNER_ONLY, Readers())
         for sources in (frozenset[Source](), OUTSIDE.sources)
@@ -608,6 +610,161 @@ def test_approvals_are_listed_newest_first(drive: Drive) -> None:
         assert [a.id for a in await store.list_approvals(None, limit=2)] == ["A4", "A3"]
         assert [a.id for a in await store.list_approvals(ApprovalState.DENIED)] == ["A3"]
         assert (await store.counts())["approvals_waiting"] == 4
+
+    drive(scene)
+
+
+BLANKS = (Blank("to", "recipient", "a@b.example", "a mail", 1), Blank("n", "amount", "3"))
+FULL = {
+    "blanks": BLANKS,
+    "choices": ("one", "zwei\nlines"),
+    "choices_source": "the directory",
+    "factor": True,
+    "people": 2,
+    "agreed": (PrincipalId("anna"),),
+    "exact": '{"to":"a@b.example"}\n{"n":3}',
+    "hidden": ("U+200B",),
+    "hint": "looks like an order",
+    "calls": 2,
+}
+
+
+def test_all_of_a_card_comes_back_and_the_answer_with_it(drive: Drive) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        await two_sessions(store)
+        asked = approval(**FULL)
+        await store.put_approval(asked)
+        assert list(await store.list_approvals()) == [asked]
+        got = await store.answer_approval(
+            asked.id, ApprovalState.APPROVED, OWNER, 20, typed=["a@b.example", ""], picked=[1, 0]
+        )
+        assert (got.typed, got.picked, got.agreed) == (("a@b.example", ""), (1, 0), (PrincipalId("anna"), OWNER))
+        assert list(await store.list_approvals(ApprovalState.APPROVED)) == [got]
+
+    drive(scene)
+
+
+def test_several_people_must_say_yes_each_once(drive: Drive) -> None:
+    anna, bob = PrincipalId("anna"), PrincipalId("bob")
+
+    async def scene(store: Store, clock: Ticks) -> None:
+        await two_sessions(store)
+        await store.put_approval(approval(people=3))
+        card = ApprovalId("K7M2")
+        assert (await store.agree_approval(card, anna)).agreed == (anna,)
+        with pytest.raises(Conflict):
+            await store.agree_approval(card, anna)
+        for by in (anna, bob):
+            with pytest.raises(Conflict):
+                await store.answer_approval(card, ApprovalState.APPROVED, by, 20)
+        assert [a.state for a in await store.list_approvals()] == [ApprovalState.WAITING]
+        assert (await store.agree_approval(card, bob)).agreed == (anna, bob)
+        done = await store.answer_approval(card, ApprovalState.APPROVED, OWNER, 20)
+        assert done.agreed == (anna, bob, OWNER)
+        with pytest.raises(Conflict):
+            await store.agree_approval(card, PrincipalId("carol"))
+        with pytest.raises(NotFound):
+            await store.agree_approval(ApprovalId("none"), anna)
+
+    drive(scene)
+
+
+def test_one_no_is_enough_and_a_card_for_one_is_not_agreed_to(drive: Drive) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        await two_sessions(store)
+        await store.put_approval(approval("A1", people=2))
+        await store.put_approval(approval("A2"))
+        with pytest.raises(Conflict):
+            await store.agree_approval(ApprovalId("A2"), OWNER)
+        denied = await store.answer_approval(ApprovalId("A1"), ApprovalState.DENIED, OWNER, 20)
+        assert (denied.state, denied.agreed) == (ApprovalState.DENIED, ())
+
+    drive(scene)
+
+
+def test_the_same_person_twice_at_once_is_one_yes(drive: Drive) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        await two_sessions(store)
+        await store.put_approval(approval(people=2))
+        yes = [store.agree_approval(ApprovalId("K7M2"), OWNER) for _ in range(8)]
+        got = await asyncio.gather(*yes, return_exceptions=True)
+        assert sum(isinstance(g, Approval) for g in got) == 1
+        with pytest.raises(Conflict):
+            await store.answer_approval(ApprovalId("K7M2"), ApprovalState.APPROVED, OWNER, 20)
+
+    drive(scene)
+
+
+# labels of content, tallies
+
+
+def of(number: int) -> Digest:
+    return Digest(f"{number:064x}")
+
+
+def test_labels_of_content_are_joined_and_never_raised(drive: Drive) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        assert dict(await store.content_labels([of(1)])) == {}
+        await store.join_content_labels({})
+        await store.join_content_labels({of(1): WORDS, of(2): OUTSIDE})
+        assert dict(await store.content_labels([of(1), of(2), of(3)])) == {of(1): WORDS, of(2): OUTSIDE}
+        await store.join_content_labels({of(1): OUTSIDE})
+        joined = join(WORDS, OUTSIDE)
+        await store.join_content_labels({of(1): WORDS})
+        assert dict(await store.content_labels([of(1)])) == {of(1): joined}
+
+    drive(scene)
+
+
+def test_of_two_joins_at_once_none_is_lost(drive: Drive) -> None:
+    labels = [replace(WORDS, classes=frozenset({f"class-{n}"})) for n in range(40)]
+
+    async def scene(store: Store, clock: Ticks) -> None:
+        await asyncio.gather(*[store.join_content_labels({of(1): label, of(2): label}) for label in labels])
+        for label in (await store.content_labels([of(1), of(2)])).values():
+            assert label == join_all(labels)
+
+    drive(scene)
+
+
+@pytest.mark.parametrize("count", [8, 9, 200, 201, 2_000])
+def test_many_labels_are_found_in_one_question(drive: Drive, count: int) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        kept = {of(n): replace(WORDS, sources=frozenset({Source("file", str(n))})) for n in range(0, count, 2)}
+        await store.join_content_labels(kept)
+        assert dict(await store.content_labels([of(n) for n in range(count)])) == kept
+
+    drive(scene)
+
+
+def test_more_than_two_thousand_labels_are_not_looked_up(drive: Drive) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        with pytest.raises(TooLarge):
+            await store.content_labels([of(n) for n in range(2_001)])
+
+    drive(scene)
+
+
+def test_a_tally_is_the_sum_of_its_kind_since_a_moment(drive: Drive) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        assert await store.tally("messages", since_ms=0) == 0
+        for kind, amount, at_ms in (("messages", 1, 10), ("messages", 2, 20), ("money:EUR", 500, 20)):
+            await store.add_tally(kind, amount, S1, at_ms)
+        sums = [await store.tally("messages", since_ms=since) for since in (0, 10, 11, 20, 21)]
+        assert sums == [3, 3, 2, 2, 0]
+        assert await store.tally("money:EUR", since_ms=0) == 500
+
+    drive(scene)
+
+
+def test_what_protects_outlives_its_session(drive: Drive) -> None:
+    async def scene(store: Store, clock: Ticks) -> None:
+        await two_sessions(store)
+        await store.add_tally("messages", 3, S1, 10)
+        await store.join_content_labels({of(1): OUTSIDE})
+        await store.delete_session(S1)
+        assert await store.tally("messages", since_ms=0) == 3
+        assert dict(await store.content_labels([of(1)])) == {of(1): OUTSIDE}
 
     drive(scene)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from carapax.adapters.tools.extract.adapter import ExtractTools
 from carapax.adapters.tools.files.adapter import FileTools
 from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
-from carapax.core.terms.action import ArgRole, Outcome, Receipt
+from carapax.core.flow.scalar import Scalar, Wanted
+from carapax.core.terms.action import ArgRole, CanonicalCall, Outcome, Receipt
 from carapax.core.terms.error import AuthorityInvalid
 from carapax.ports.tool import Tool
 from tests.fakes.sandbox import UnwalledSandbox
@@ -20,7 +22,14 @@ from tests.unit.adapters.tools.conftest import sealed
 from tests.unit.adapters.tools.test_tools_talk import StillClock
 
 Make = Callable[[Path], Tool]
+
+
+async def say_yes(call: CanonicalCall, text: str, question: str, wanted: Wanted) -> Scalar:
+    return Scalar(wanted, True)
+
+
 FAMILIES: dict[str, Make] = {
+    "extract": lambda root: ExtractTools(UnwalledSandbox(root), say_yes, StillClock()),
     "files": lambda root: FileTools(UnwalledSandbox(root)),
     "shell": lambda root: ShellTools(UnwalledSandbox(root)),
     "talk": lambda _: TalkTools(MemoryStore(StillClock()), StillClock()),
@@ -35,6 +44,7 @@ SAMPLES: dict[str, dict[str, str | int | bool]] = {
     "delete_file": {"paths": "a.txt"},
     "run_command": {"command": "cat a.txt"},
     "ask_user": {"question": "Which?"},
+    "read_value": {"path": "a.txt", "question": "Is it an a?", "kind": "yes_no"},
 }
 NAMES = [(family, m.name) for family, make in FAMILIES.items() for m in make(Path()).manifests()]
 
@@ -66,7 +76,7 @@ def test_a_call_is_handed_to_the_sandbox_once(family: str, name: str, tmp_path: 
         asyncio.run(tool.perform(call))
 
 
-@pytest.mark.parametrize(("family", "name"), [pair for pair in NAMES if pair[0] == "files"])
+@pytest.mark.parametrize(("family", "name"), [pair for pair in NAMES if pair[0] in ("files", "extract")])
 def test_a_failure_of_the_work_is_a_receipt(family: str, name: str, tmp_path: Path) -> None:
     manifest = next(m for m in FAMILIES[family](tmp_path).manifests() if m.name == name)
     arguments = SAMPLES.get(name, {}) | {a.name: "../x" for a in manifest.args if a.role is ArgRole.PATH}

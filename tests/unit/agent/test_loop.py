@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -25,10 +25,10 @@ class Desk:
         self.charged: list[Completion] = []
         self.order: list[str] = []
 
-    async def submit(self, wish: Wish) -> Shown:
-        self.submitted.append(wish)
-        self.order.append("submit")
-        return self.answer(wish)
+    async def submit(self, wishes: Sequence[Wish]) -> list[Shown]:
+        self.submitted += wishes
+        self.order += ["submit"] * len(wishes)
+        return [self.answer(wish) for wish in wishes]
 
     async def charge(self, completion: Completion) -> None:
         self.charged.append(completion)

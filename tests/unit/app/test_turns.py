@@ -8,6 +8,7 @@ import pytest
 
 from carapax.app.turns import MAX_WAITING
 from carapax.core.terms.action import Outcome, Receipt
+from carapax.core.terms.approval import Answer
 from carapax.core.terms.conversation import PartKind, TurnState
 from carapax.core.terms.error import Conflict, LedgerUnavailable, ProviderFailed, StoreUnavailable, Unavailable
 from carapax.core.terms.event import Notice, StepDone, TurnEnded, TurnStarted, Waiting
@@ -106,7 +107,7 @@ def test_while_a_person_is_asked_another_message_is_told_so() -> None:
                 turn = await stage.store.find_turn(event.approval.turn)
                 assert turn is not None
                 assert turn.state is TurnState.WAITING
-                await stage.desk.answer(ME, event.approval.id, approve=True)
+                await stage.desk.answer(ME, event.approval.id, Answer(True))
         assert isinstance(event, TurnEnded)
         return event
 
@@ -234,7 +235,7 @@ def test_the_budget_of_time_stops_a_turn_but_waiting_for_a_person_is_free() -> N
         async for event in await stage.submit():
             if isinstance(event, Waiting):
                 await asyncio.sleep(0.6)  # longer than the budget, and not counted
-                await stage.desk.answer(ME, event.approval.id, approve=True)
+                await stage.desk.answer(ME, event.approval.id, Answer(True))
         assert isinstance(event, TurnEnded)
         return event
 

@@ -163,7 +163,7 @@ class Rig:
     log: list[str] = field(default_factory=list)
     bodies: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    words: str = "please do something"
+    words: str = "please write something, delete it and run it"
     context: Label = NOTHING
     role: Role = Role.OWNER
     calls: int = 0

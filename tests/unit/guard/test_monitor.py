@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 from dataclasses import replace
 
 import pytest
 
 from carapax.core.policy.document import parse_policy
-from carapax.core.policy.home import RULES, home_policy
 from carapax.core.terms.action import Change, ChangeKind, Outcome, Receipt
 from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.error import LedgerUnavailable, PolicyInvalid, Refused, SandboxUnavailable
@@ -18,6 +16,7 @@ from carapax.core.terms.event import Answered, StepDone, StepJudged, Waiting
 from carapax.core.terms.ids import Digest, PrincipalId
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Readers
 from carapax.core.terms.principal import Role
+from tests.unit.core.questions import raw_policy
 from tests.unit.guard.rig import Rig, deleted
 
 
@@ -160,8 +159,7 @@ def test_where_a_value_must_be_typed_a_yes_is_not_enough() -> None:
     rule = (
         '@id("pay") @reason("Money.") @typed("payee") permit (principal, action, resource) when { context.approved };'
     )
-    document = home_policy(1, datetime.date(2026, 1, 1)).decode().replace(RULES, rule)
-    strict = parse_policy(document.encode())
+    strict = parse_policy(raw_policy(rule))
     rig.policy = lambda: strict
     step = rig.submit("send_mail", '{"text": "hi"}')
     assert rig.approver.asked == []
@@ -210,7 +208,7 @@ def test_a_result_taints_the_context_and_the_next_arguments() -> None:
 
 
 def test_a_tool_cannot_give_its_result_a_better_label_than_its_arguments() -> None:
-    rig = Rig(context=Label(Integrity.EXTERNAL, OWNER_ONLY))
+    rig = Rig(words="write x", context=Label(Integrity.EXTERNAL, OWNER_ONLY))
     step = rig.submit("show_time", "{}")
     assert step.text.label.integrity is Integrity.SYSTEM  # no arguments: nothing of the context is in it
     step = rig.submit("write_file", json.dumps({"path": "x", "text": "y"}))

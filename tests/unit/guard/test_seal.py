@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from carapax.core.rules.turn import bare_task
 from carapax.core.terms.authority import verify_call
 from carapax.core.terms.error import AuthorityInvalid
 from carapax.core.terms.ids import CallId, Digest, EntryIndex, SessionId, TurnId
+from carapax.core.terms.tables import Tables
 from carapax.guard.canonical import canonical_call
 from carapax.guard.seal import START_WITHIN_MS, seal
 from tests.unit.guard.rig import KEY, TOOLS, Rig
@@ -19,7 +21,9 @@ NOW = 1_800_000_000_000
 
 def sealed() -> Any:
     rig = Rig()
-    call = canonical_call(rig.proposal("read_file", '{"path": "a"}'), TOOLS[0], "", rig.context, frozenset())
+    call = canonical_call(
+        rig.proposal("read_file", '{"path": "a"}'), TOOLS[0], bare_task("", rig.context, TOOLS, Tables())
+    )
     return seal(call, EntryIndex(7), Digest("p" * 64), NOW, KEY)
 
 

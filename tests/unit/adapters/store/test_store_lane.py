@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from carapax.adapters.store import sqlite_text
+from carapax.adapters.store import faults, sqlite_text
 from carapax.adapters.store.lane import Lane
 from carapax.adapters.store.link import Link, connect
 from carapax.adapters.store.versions import ensure
@@ -222,3 +222,10 @@ def test_a_loop_that_ended_does_not_end_the_lane(tmp_path: Path) -> None:
     asyncio.run(stays())
     lane.close()
     lane.close()
+
+
+def test_a_message_that_is_no_text_means_a_damaged_file() -> None:
+    garbled = UnicodeDecodeError("utf-8", b"near \xb7", 5, 6, "invalid start byte")
+    assert "damaged" in faults.unavailable(garbled, "a.db").what
+    assert "damaged" in str(faults.refused(garbled, "a.db"))
+    assert faults.spoils(garbled)

@@ -14,22 +14,34 @@ from carapax.adapters.store import rows
 from carapax.core.terms.action import Change, ChangeKind
 from carapax.core.terms.error import StoreUnavailable
 from carapax.core.terms.ids import Digest, PrincipalId
-from carapax.core.terms.label import Integrity, Label, Readers, Source
+from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Readers, Shape, Source
 
 texts = st.text(max_size=20)
 sources = st.builds(Source, texts, texts, texts, texts.map(Digest))
 readers = st.builds(Readers, st.booleans(), st.frozensets(texts.map(PrincipalId), max_size=3))
-labels = st.builds(Label, st.sampled_from(Integrity), readers, st.frozensets(sources, max_size=4))
+labels = st.builds(
+    Label,
+    st.sampled_from(Integrity),
+    readers,
+    st.frozensets(sources, max_size=4),
+    st.frozensets(texts, max_size=3),
+    st.sampled_from(Shape),
+)
 digests = st.none() | texts.map(Digest)
 changes = st.builds(Change, texts, st.sampled_from(ChangeKind), digests, digests, st.integers(0, 2**53), st.booleans())
 
-USER = '{"integrity":"user","readers":{"everyone":false,"names":["owner"]},"sources":[]}'
+USER = '{"classes":["mail"],"integrity":"user","readers":{"everyone":false,"names":["owner"]},"shape":"scalar","sources":[]}'
 SOURCE = '{"digest":"","field":"","kind":"message","ref":"m1"}'
 
 
 @given(labels)
 def test_a_label_parses_back_to_itself(label: Label) -> None:
     assert rows.parse_label(rows.render_label(label)) == label
+
+
+def test_a_label_of_the_first_schema_holds_no_class_and_may_say_anything() -> None:
+    old = '{"integrity":"user","readers":{"everyone":false,"names":["owner"]},"sources":[]}'
+    assert rows.parse_label(old) == Label(Integrity.USER, OWNER_ONLY, frozenset(), frozenset(), Shape.TEXT)
 
 
 @given(st.lists(changes, max_size=4))
@@ -76,6 +88,13 @@ def test_a_label_with_a_piece_cut_out_is_refused_or_another_label(label: Label, 
         USER.replace('"sources":[]', '"sources":[],"more":1'),
         USER.replace('"integrity":"user"', '"integrity":"external","integrity":"user"'),
         USER.replace(',"sources":[]', ""),
+        USER.replace('"classes":["mail"],', ""),
+        USER.replace('"shape":"scalar",', ""),
+        USER.replace('"scalar"', '"SCALAR"'),
+        USER.replace('"scalar"', "0"),
+        USER.replace('["mail"]', '"mail"'),
+        USER.replace('["mail"]', "[1]"),
+        USER.replace('["mail"]', '["mail","mail"]'),
         "[" * 100_000,
     ],
 )
@@ -88,7 +107,9 @@ PART = ("s1", "t1", 3, "user", "hi", USER, 5, "", None)
 TURN = ("t1", "s1", 1, "done", "owner", "cli", "hi", "", 5, None, 0, 0, 0, 0, None)
 SESSION = ("s1", "", "owner", 1, 2, 0, 0, 0, 0, 0)
 CARD = json.dumps([{"name": "path", "value": "x", "origin": "default"}])
-APPROVAL = ("K7M2", "s1", "t1", "c1", "d", "t", CARD, "r", "why", "", 1, 2, "waiting", None, None)
+BLANK = json.dumps([{"argument": "to", "role": "recipient", "shown": "x", "source": "", "call": 0}])
+LATER = (BLANK, '["one"]', "", 0, 1, "[]", "{}", "[]", "", 1, "[]", "[1]")
+APPROVAL = ("K7M2", "s1", "t1", "c1", "d", "t", CARD, "r", "why", "", 1, 2, "waiting", None, None, *LATER)
 TOKEN = ("k1", "h", "laptop", '["chat"]', 1, 2, 0, None)
 CALL = ("c1", "s1", "t1", "write", "w", 1)
 
@@ -129,6 +150,12 @@ def test_each_column_is_checked_and_the_row_is_named(
         (rows.turn_of, TURN, 3, "undone"),
         (rows.approval_of, APPROVAL, 12, "yes"),
         (rows.approval_of, APPROVAL, 6, '[{"name":"path"}]'),
+        (rows.approval_of, APPROVAL, 15, '[{"argument":"to"}]'),
+        (rows.approval_of, APPROVAL, 16, "[1]"),
+        (rows.approval_of, APPROVAL, 18, 2),
+        (rows.approval_of, APPROVAL, 26, '["1"]'),
+        (rows.approval_of, APPROVAL, 26, "[true]"),
+        (rows.label_of, ("d", USER), 1, USER.replace("user", "root")),
         (rows.token_of, TOKEN, 3, '["chat","root"]'),
         (rows.token_of, TOKEN, 3, '["chat","chat"]'),
         (rows.token_of, TOKEN, 3, '{"admin":1}'),

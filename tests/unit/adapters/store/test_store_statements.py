@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,9 @@ def _grow(link: Link, start: int, sessions: int, parts: int) -> None:
         writes.put_approval(link, _approval(f"p{number:06}", session))
         writes.answer_approval(link, ApprovalId(f"p{number:06}"), ApprovalState.DENIED, OWNER, 1)
         writes.set_turn(link, TurnId(turn), TurnState.DONE, (), "ok", Usage(1), 2, "2026-01-02", 1)
+        writes.join_content_labels(link, {Digest(f"{number:06}"): Label(Integrity.EXTERNAL, OWNER_ONLY)})
+        writes.add_tally(link, "m", 1, session, 4)
+        writes.add_tally(link, "n", 1, session, 6)
     for number in range(start, start + parts // 10):
         writes.accept_turn(link, _turn(f"l{number:06}", LONG), [PART] * 10, 1)
         writes.set_turn(link, TurnId(f"l{number:06}"), TurnState.DONE, (), "ok", Usage(1), 2, "2026-01-02", 1)
@@ -144,6 +148,11 @@ def _work() -> dict[str, Callable[[Link], object]]:
         "mark_undone": lambda db: writes.mark_undone(db, TurnId("open")),
         "put_approval": lambda db: writes.put_approval(db, _approval("new", LONG)),
         "answer_approval": lambda db: writes.answer_approval(db, ApprovalId("open"), ApprovalState.APPROVED, OWNER, 1),
+        "agree_approval": lambda db: writes.agree_approval(db, ApprovalId("two"), OWNER),
+        "join_content_labels": lambda db: writes.join_content_labels(db, {Digest("000003"): PART.label}),
+        "content_labels": lambda db: reads.content_labels(db, [Digest(f"{n:06}") for n in range(50)]),
+        "add_tally": lambda db: writes.add_tally(db, "m", 1, LONG, 9),
+        "tally": lambda db: reads.tally(db, "m", 5),
         "put_token": lambda db: writes.put_token(db, token),
         "touch_token": lambda db: writes.touch_token(db, TokenId("k"), 1),
         "find_session": lambda db: reads.find_session(db, LONG),
@@ -171,10 +180,11 @@ def test_no_call_costs_more_with_a_long_history(link: Link) -> None:
     writes.accept_turn(link, _turn("open", LONG), [], 1)
     writes.open_call(link, OpenCall(CallId("open"), LONG, TurnId("open"), "write", "w", 1))
     writes.put_approval(link, _approval("open", LONG))
+    writes.put_approval(link, replace(_approval("two", LONG), people=2))
     writes.put_token(link, Token(TokenId("k"), "h", "x", frozenset(), 1, 2, False, None))
-    _grow(link, 0, 20, 200)
+    _grow(link, 0, 50, 200)
     before = {name: _steps(link, work) for name, work in _work().items()}
-    _grow(link, 20, 1_000, 2_000)
+    _grow(link, 50, 1_000, 2_000)
     after = {name: _steps(link, work) for name, work in _work().items()}
     assert all(steps > 10 for steps in before.values())
     assert {n: (before[n], after[n]) for n in before if after[n] > before[n] * 1.2} == {}

@@ -19,12 +19,15 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
-from carapax.adapters.store import upgrade, versions
+from carapax.adapters.store import rules, upgrade, versions
 from carapax.adapters.store.schema import metadata
 from carapax.adapters.store.sql_store import SqlStore
+from carapax.core.flow.lattice import join_all
+from carapax.core.terms.approval import ApprovalState
+from carapax.core.terms.check import Standing
 from carapax.core.terms.error import StoreUnavailable
-from carapax.core.terms.ids import SessionId
-from carapax.core.terms.label import OWNER
+from carapax.core.terms.ids import Digest, SessionId
+from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label
 
 
 class Still:
@@ -33,6 +36,14 @@ class Still:
 
     def monotonic_ms(self) -> int:
         return 1
+
+
+class _At(Still):
+    def __init__(self, at_ms: int) -> None:
+        self._at_ms = at_ms
+
+    def now_ms(self) -> int:
+        return self._at_ms
 
 
 def _run(path: Path, *statements: str) -> list[tuple[object, ...]]:
@@ -69,11 +80,11 @@ def _revision(folder: Path, body: str) -> Path:
     """Our revisions and one more."""
     scripts = folder / "scripts"
     (scripts / "versions").mkdir(parents=True)
-    for name in ("env.py", "versions/0001_first.py"):
+    for name in ("env.py", "versions/0001_first.py", "versions/0002_promise.py"):
         (scripts / name).write_bytes((versions.SCRIPTS / name).read_bytes())
-    (scripts / "versions" / "0002_next.py").write_text(
+    (scripts / "versions" / "0003_next.py").write_text(
         "from alembic import op\nimport sqlalchemy as sa\n"
-        f"revision = '0002'\ndown_revision = '0001'\n\ndef upgrade():\n{body}"
+        f"revision = '0003'\ndown_revision = '0002'\n\ndef upgrade():\n{body}"
     )
     return scripts
 
@@ -113,15 +124,17 @@ def test_a_new_file_and_a_migrated_one_have_the_same_tables(tmp_path: Path) -> N
 
 def test_the_tables_can_be_written_for_postgresql() -> None:
     sql = [str(CreateTable(t).compile(dialect=postgresql.dialect())) for t in metadata.sorted_tables]
-    assert len(sql) == 8
-    assert sum("row BIGSERIAL" in s or '"row" BIGSERIAL' in s for s in sql) == 6
+    assert len(sql) == 10
+    assert sum("row BIGSERIAL" in s or '"row" BIGSERIAL' in s for s in sql) == 7
 
 
 def test_opening_imports_neither_alembic_nor_sqlalchemy(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys\n"
+        "class Still:\n"
+        "    def now_ms(self): return 1\n"
         "from carapax.adapters.store.sql_store import SqlStore\n"
-        "asyncio.run(SqlStore.open(sys.argv[1], None).close())\n"
+        "asyncio.run(SqlStore.open(sys.argv[1], Still()).close())\n"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('alembic', 'sqlalchemy')))\n"
     )
     for _ in range(2):
@@ -139,18 +152,93 @@ def test_an_older_file_is_copied_and_migrated(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "a.db"
     _made(path)
     scripts = _revision(tmp_path, "    op.add_column('days', sa.Column('note', sa.Text()))\n")
-    monkeypatch.setattr(versions, "VERSIONS", ("0001", "0002"))
+    monkeypatch.setattr(versions, "VERSIONS", ("0001", "0002", "0003"))
     monkeypatch.setattr(versions, "SCRIPTS", scripts)
     assert _sessions(path) == ["s1"]
-    assert _run(path, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert _run(path, "SELECT version_num FROM alembic_version") == [("0003",)]
     assert "note" in [r[1] for r in _run(path, "PRAGMA table_info(days)")]
-    copy = tmp_path / "a.db.schema-0001.1"
+    copy = tmp_path / "a.db.schema-0002.1"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert _run(copy, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert _run(copy, "SELECT version_num FROM alembic_version") == [("0002",)]
     assert _run(copy, "SELECT id FROM sessions") == [("s1",)]
     assert _sessions(path) == ["s1"]
-    assert not (tmp_path / "a.db.schema-0002.1").exists()
-    assert not (tmp_path / "a.db.schema-0001.2").exists()
+    assert not (tmp_path / "a.db.schema-0003.1").exists()
+    assert not (tmp_path / "a.db.schema-0002.2").exists()
+
+
+LABEL_1 = '{"integrity":"external","readers":{"everyone":false,"names":["owner"]},"sources":[]}'
+ROWS_1 = (
+    "INSERT INTO sessions VALUES (1, 's1', 'n', 'n', 'owner', 'desk', 1, 2, 1, 1, 5, 6, 7, 8)",
+    "INSERT INTO turns VALUES (1, 't1', 's1', 1, 'done', 'owner', 'cli', 'hi', 'yes', 1, 2, 5, 6, 7, 8, NULL, 0)",
+    f"INSERT INTO parts VALUES (1, 's1', 't1', 1, 'result', 'words', NULL, '{LABEL_1}', 1, 'fetch', 'c1')",
+    "INSERT INTO approvals VALUES (1, 'K7M2', 's1', 't1', 'c1', 'd', 'delete', '[]', 'r', 'why', '', 1, 9,"
+    " 'waiting', NULL, NULL)",
+    "INSERT INTO tokens VALUES (1, 'k1', 'h', 'laptop', '[\"chat\"]', 1, 2, 0, NULL)",
+    "INSERT INTO days VALUES ('2026-01-02', 1, 2, 3, 4)",
+    "UPDATE counters SET count = 1",
+)
+
+
+def _first_release(path: Path) -> None:
+    """A database as schema 0001 left it."""
+    upgrade.upgrade(str(path), versions.SCRIPTS, "0001", "")
+    path.chmod(0o600)
+    _run(path, *ROWS_1)
+
+
+def test_a_database_of_the_first_schema_is_read_whole_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    _first_release(path)
+
+    async def scene() -> None:
+        store = SqlStore.open(str(path), Still())
+        (part,) = await store.parts(SessionId("s1"), limit=9)
+        assert part.label == Label(Integrity.EXTERNAL, OWNER_ONLY)
+        (card,) = await store.list_approvals()
+        assert (card.title, card.people, card.calls, card.factor, card.blanks) == ("delete", 1, 1, False, ())
+        assert (card.typed, card.picked, card.agreed, card.hidden, card.exact) == ((), (), (), (), "")
+        answered = await store.answer_approval(card.id, ApprovalState.APPROVED, OWNER, 2, typed=["x"], picked=[3])
+        assert list(await store.list_approvals(None)) == [answered]
+        assert await store.find_token("h") is not None
+        assert (await store.day_usage("2026-01-02")).tokens == 1
+        assert await store.counts() == {"sessions": 1, "turns": 1, "approvals_waiting": 0, "tokens": 1}
+        await store.join_content_labels({Digest("aa"): part.label})
+        await store.add_tally("files", 2, SessionId("s1"), 5)
+        assert await store.tally("files", since_ms=0) == 2
+        assert (await store.check()).standing is Standing.OK
+        await store.close()
+
+    asyncio.run(scene())
+    assert _run(tmp_path / "a.db.schema-0001.1", "SELECT id FROM approvals") == [("K7M2",)]
+
+
+def test_old_tallies_go_at_the_start_and_not_more_than_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, day_ms = tmp_path / "a.db", 24 * 3_600_000
+
+    def start(now_ms: int) -> list[tuple[object, ...]]:
+        asyncio.run(SqlStore.open(str(path), _At(now_ms)).close())
+        return _run(path, "SELECT at_ms FROM tallies ORDER BY row")
+
+    assert start(0) == []
+    _run(path, *(f"INSERT INTO tallies (kind, at_ms, amount, session) VALUES ('m', {n}, 1, 's')" for n in range(4)))
+    assert len(start(40 * day_ms)) == 4
+    assert start(40 * day_ms + 1) == [(1,), (2,), (3,)]
+    monkeypatch.setattr(rules, "PRUNED_TALLIES", 2)
+    assert start(90 * day_ms) == [(3,)]
+    assert start(90 * day_ms) == []
+
+
+def test_a_start_with_nothing_to_remove_waits_for_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    _made(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        assert _sessions(path) == ["s1"]
+    finally:
+        other.close()
 
 
 def test_a_migration_that_fails_changes_nothing_and_names_the_copy(
@@ -161,12 +249,12 @@ def test_a_migration_that_fails_changes_nothing_and_names_the_copy(
     body = "    op.add_column('days', sa.Column('note', sa.Text()))\n    op.execute('SELECT * FROM no_such_table')\n"
     scripts = _revision(tmp_path, body)
     with monkeypatch.context() as patch:
-        patch.setattr(versions, "VERSIONS", ("0001", "0002"))
+        patch.setattr(versions, "VERSIONS", ("0001", "0002", "0003"))
         patch.setattr(versions, "SCRIPTS", scripts)
         for number in (1, 2):
             with pytest.raises(StoreUnavailable) as caught:
                 SqlStore.open(str(path), Still())
-            assert f"a.db.schema-0001.{number}" in caught.value.kept
+            assert f"a.db.schema-0002.{number}" in caught.value.kept
     assert "note" not in [r[1] for r in _run(path, "PRAGMA table_info(days)")]
     assert _sessions(path) == ["s1"]
 
@@ -208,3 +296,17 @@ def test_no_more_copies_than_the_ceiling(tmp_path: Path, monkeypatch: pytest.Mon
         versions.keep_copy(str(path), "0001")
     with pytest.raises(StoreUnavailable, match="2 copies"):
         versions.keep_copy(str(path), "0001")
+
+
+def test_two_gateways_on_one_file_lose_no_label(tmp_path: Path) -> None:
+    labels = [Label(Integrity.USER, OWNER_ONLY, classes=frozenset({f"c{n}"})) for n in range(20)]
+
+    async def scene() -> None:
+        stores = [SqlStore.open(str(tmp_path / "a.db"), Still()) for _ in range(2)]
+        joins = [stores[n % 2].join_content_labels({Digest("aa"): label}) for n, label in enumerate(labels)]
+        await asyncio.gather(*joins)
+        assert (await stores[0].content_labels([Digest("aa")]))[Digest("aa")] == join_all(labels)
+        for store in stores:
+            await store.close()
+
+    asyncio.run(scene())

@@ -104,6 +104,7 @@ def test_every_tool_declares_what_it_does() -> None:
         "show_time": Effect.READ,
         "ask_user": Effect.READ,
         "show_changes": Effect.READ,
+        "read_value": Effect.READ,
     }
     changing = {tool.name for tool in family_manifests() if tool.touches_workspace}
     assert changing == {name for name, effect in effects.items() if effect is not Effect.READ}
@@ -119,6 +120,7 @@ def test_what_others_can_write_is_external() -> None:
         "ask_user": Integrity.SYSTEM,  # adds nothing to its argument
         "write_file": Integrity.CATALOG,  # its argument, sizes and counts
         "append_file": Integrity.CATALOG,
+        "read_value": Integrity.CATALOG,  # a bounded value, in words of ours
     }
 
 

@@ -178,7 +178,7 @@ def test_a_turn_that_needs_approval_asks_at_once_and_goes_on_when_answered(
         "rule files.delete-many: deletes more than 10 files",
         "1 mail from outside",
         "Until 2027-01-15 08:01:00 UTC (1 min 0 s left)",
-        "`carapax approvals yes K7M2`",
+        "`carapax approve K7M2`",
         "reply `yes K7M2` here",
     ):
         assert said in text
@@ -187,7 +187,7 @@ def test_a_turn_that_needs_approval_asks_at_once_and_goes_on_when_answered(
 
     other = client.chat.completions.create(model="c", user="anna", messages=[{"role": "user", "content": "hurry"}])
     waits = other.choices[0].message.content or ""
-    assert "waits" in waits and "your new message was not taken" in waits and "carapax approvals yes K7M2" in waits
+    assert "waits" in waits and "your new message was not taken" in waits and "carapax approve K7M2" in waits
     assert len(served.gateway.inbounds) == 1
 
     done = client.chat.completions.create(model="c", user="anna", messages=[{"role": "user", "content": " Yes k7m2 "}])
@@ -259,7 +259,7 @@ def test_a_chat_only_token_is_not_told_to_answer_here(served: Served) -> None:
     with connect(served, chat_only) as client:
         asked = client.chat.completions.create(model="c", user="a", messages=[{"role": "user", "content": "clean up"}])
         text = asked.choices[0].message.content or ""
-        assert "carapax approvals yes K7M2" in text
+        assert "carapax approve K7M2" in text
         assert "here" not in text
         with pytest.raises(openai.PermissionDeniedError, match="may not answer approvals"):
             client.chat.completions.create(model="c", user="a", messages=[{"role": "user", "content": "yes K7M2"}])

@@ -30,7 +30,7 @@ def _offered(script: str, *words: str) -> list[str]:
         (("carapax", "--lang", "ledger", "show", "--n"), {"--newest"}),
         (("carapax", "ask", "--se"), {"--session"}),
         (("carapax", "completion", ""), {"bash", "zsh", "fish"}),
-        (("carapax", "approvals", "y"), {"yes"}),
+        (("carapax", "approve", "--ty"), {"--type"}),
         (("carapax", "sessions", "delete", "--y"), {"--yes"}),
     ],
 )

@@ -1,0 +1,229 @@
+"""Tracing: where one value of an argument came from, as far as exact matching and look-ups can tell.
+
+Layer: core/rules. The order is from the most to the least direct; the first that fits is shown on cards and recorded.
+Absent: similarity. What nothing vouches for is UNTRUSTED (it stands in untrusted text) or MODEL (it stands nowhere).
+Laws: a disguised value is never vouched for; a secret comes from the owner's words or is a handle, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from carapax.core.flow.canon import canonical, canonical_amount, disguise
+from carapax.core.flow.knowledge import record_id
+from carapax.core.flow.mentions import is_generic
+from carapax.core.flow.records import Record
+from carapax.core.flow.soon import names_day_after
+from carapax.core.flow.tokens import tokens
+from carapax.core.flow.words import names, names_amount, names_date, read_words
+from carapax.core.rules.lookups import (
+    fits_prefix,
+    is_field_of_named,
+    is_one_of_all,
+    is_place_of_described,
+    is_superlative,
+    paid_back,
+    shares_phrase,
+)
+from carapax.core.rules.task import Task
+from carapax.core.terms.action import ArgRole, Effect, FieldRole, Origin, ToolManifest, Trace
+
+HANDLE = "vault:"
+"""A secret argument may name a secret in the vault instead of containing one."""
+
+PEOPLE = frozenset({ArgRole.RECIPIENT, ArgRole.PRINCIPAL, ArgRole.PAYEE})
+THINGS = frozenset({ArgRole.OBJECT, ArgRole.PLACE, ArgRole.PATH})
+_SHORT = 4
+"""An id shorter than this may stand in the owner's words by chance ("5 hours"); it must be called an id there."""
+_CALLED_ID = frozenset({"id", "ids", "number", "no", "nr", "numéro", "n", "ref", "issue", "ticket", "pr", "order"})
+
+MAX_TEXTS = 5_000
+"""Texts searched for an untrusted value's source."""
+
+
+def trace_value(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> Trace:
+    """Where this value came from."""
+    if role is ArgRole.SECRET:
+        return _trace_secret(value, task)
+    if (role.value, value) in task.typed:
+        return Trace(value, Origin.OWNER_WORDS)
+    if not disguise(value):
+        for origin, fits in _LADDER:
+            if fits(role, value, manifest, task):
+                return Trace(value, origin)
+    return _trace_untrusted(role, value, task)
+
+
+def _trace_secret(value: str, task: Task) -> Trace:
+    if value.startswith(HANDLE):
+        return Trace(value, Origin.HANDLE)
+    return Trace(value, Origin.OWNER_WORDS if names(task.words, ArgRole.SECRET, value) else Origin.MODEL)
+
+
+def _is_self(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    return role in PEOPLE and canonical(role, value) in {canonical(role, own) for own in task.tables.owner_addresses}
+
+
+def _is_written(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    if role is ArgRole.AMOUNT:
+        cents = canonical_amount(value)
+        return cents is not None and names_amount(task.words, cents)
+    if role is ArgRole.DATE:
+        return names_date(task.words, value[:10], task.today)
+    if role in THINGS and is_short_id(value):
+        return _is_called_id(value, task)
+    return names(task.words, role, value)
+
+
+def is_short_id(value: str) -> bool:
+    """Whether a value is so short or so numeric that it may stand in a sentence by chance."""
+    return len(value) < _SHORT or value.isdecimal() or is_generic(tokens(value))
+
+
+def _is_called_id(value: str, task: Task) -> bool:
+    nouns = {noun for at in task.knowledge.by_id.get(value, ()) for noun in task.knowledge.records[at].nouns}
+    text, wanted = task.words.tokens, tokens(value)
+    return bool(wanted) and any(
+        text[i : i + len(wanted)] == wanted and text[i - 1] in _CALLED_ID | nouns for i in range(1, len(text))
+    )
+
+
+def _is_made_here(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    return role in THINGS and value in task.created
+
+
+def _is_in_directory(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    if role not in PEOPLE or role is ArgRole.PAYEE:
+        return False
+    form = canonical(role, value)
+    entries = [(entry.name, entry.addresses) for entry in task.directory]
+    entries += [
+        (name, record.of(FieldRole.ADDRESS))
+        for record in task.knowledge.directory
+        for name in record.of(FieldRole.NAME)
+    ]
+    owners = {name for name, addresses in entries if form in {canonical(role, a) for a in addresses}}
+    return any(_is_only_entry(name, entries, task) for name in owners)
+
+
+def _is_only_entry(name: str, entries: list[tuple[str, tuple[str, ...]]], task: Task) -> bool:
+    """Whether the words use this entry's full name, or a part of it that no other entry shares."""
+    others = [(set(tokens(other)), {*addresses}) for other, addresses in entries if tokens(other) != tokens(name)]
+    same = {a for other, addresses in entries if tokens(other) == tokens(name) for a in addresses}
+    if len(same) != 1:
+        return False
+    if names(task.words, ArgRole.PRINCIPAL, name):
+        return True
+    parts = [part for part in tokens(name) if len(part) > 1 and part in task.words.tokens and not is_generic((part,))]
+    return any(not any(part in other for other, _ in others) for part in parts)
+
+
+def _is_named_object(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    if role not in THINGS | {ArgRole.RECIPIENT}:
+        return False
+    keys = {(r.kind, record_id(r)) for r in (task.knowledge.records[at] for at in task.knowledge.by_id.get(value, ()))}
+    return bool(keys & task.mentions.unique)
+
+
+def _is_found(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    """The one record that a search for the owner's own words brought, when it is to be changed."""
+    return role is ArgRole.OBJECT and manifest.effect is Effect.SELF_MODIFY and value in task.knowledge.found
+
+
+def _is_computed(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    if role in THINGS | {ArgRole.RECIPIENT} and (is_superlative(value, task) or fits_prefix(value, task)):
+        return True
+    if role in THINGS | {ArgRole.RECIPIENT, ArgRole.PRINCIPAL} and is_one_of_all(value, role, task):
+        return True
+    if role in (ArgRole.RECIPIENT, ArgRole.PRINCIPAL) and is_field_of_named(value, task):
+        return True
+    if role in (ArgRole.RECIPIENT, ArgRole.PLACE) and is_place_of_described(value, task):
+        return True
+    return role is ArgRole.PAYEE and paid_back(value, task) is not None
+
+
+def _is_pointed_at(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    if role is ArgRole.URL and manifest.effect is Effect.FETCH:
+        places = task.knowledge.links.get(canonical(role, value)[1], ())
+        return any(_tells_link(task.knowledge.records[at], task) for at in places)
+    if role is ArgRole.DATE:
+        return any(
+            _tells_date(record, value[:10]) for record in task.knowledge.records[:MAX_TEXTS] if _is_source(record, task)
+        )
+    return False
+
+
+def _tells_link(record: Record, task: Task) -> bool:
+    """Whether a link in this record may be opened as it stands: colleagues' words where the owner looks, or links asked for.
+
+    Never a link in a page that was fetched: the owner named the page, not whoever wrote into it.
+    """
+    asked = record.org or (bool(record.domain) and task.plan.links)
+    return asked and is_pointed_record(record, task)
+
+
+def is_pointed_record(record: Record, task: Task) -> bool:
+    """Whether the owner named the record, its container or its author."""
+    if (record.kind, record_id(record)) in task.mentions.unique:
+        return True
+    where = (*record.of(FieldRole.PLACE), *record.readers())
+    return any(names(task.said, ArgRole.RECIPIENT, value) for value in where)
+
+
+def _is_source(record: Record, task: Task) -> bool:
+    if (record.kind, record_id(record)) in task.mentions.unique:
+        return True
+    return record.domain in task.plan.sources and any(shares_phrase(name, task) for name in record.of(FieldRole.NAME))
+
+
+def _tells_date(record: Record, day: str) -> bool:
+    """Whether the record states this date: in a field, in its text, or as a day soon after it was written ("Friday", "the 18th")."""
+    stated = record.of(FieldRole.DATE)
+    if any(date[:10] == day for date in stated):
+        return True
+    texts = record.of(FieldRole.TEXT)
+    return any(names_date(read_words(text), day) for text in texts) or any(
+        names_day_after(text, written[:10], day) for text in texts for written in stated
+    )
+
+
+def _is_endorsed(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
+    if task.endorsed is None or role is ArgRole.PAYEE:
+        return False
+    if role is ArgRole.AMOUNT:
+        cents = canonical_amount(value)
+        return cents is not None and names_amount(task.endorsed, cents)
+    if role is ArgRole.DATE:
+        return names_date(task.endorsed, value[:10], task.today)
+    return names(task.endorsed, role, value)
+
+
+Fits = Callable[[ArgRole, str, ToolManifest, Task], bool]
+_LADDER: tuple[tuple[Origin, Fits], ...] = (
+    (Origin.OWNER_SELF, _is_self),
+    (Origin.OWNER_WORDS, _is_written),
+    (Origin.CREATED_HERE, _is_made_here),
+    (Origin.DIRECTORY, _is_in_directory),
+    (Origin.NAMED_OBJECT, _is_named_object),
+    (Origin.COMPUTED, _is_found),
+    (Origin.COMPUTED, _is_computed),
+    (Origin.POINTED_AT, _is_pointed_at),
+    (Origin.ENDORSED, _is_endorsed),
+)
+
+
+def _trace_untrusted(role: ArgRole, value: str, task: Task) -> Trace:
+    """The first record in which the value stands, in words; the model's own composition when in none."""
+    for record in task.knowledge.records[:MAX_TEXTS]:
+        for spec, values in record.fields:
+            if value in values or (spec.role is FieldRole.TEXT and any(value in text for text in values)):
+                return Trace(value, Origin.UNTRUSTED, record_words(record))
+    return Trace(value, Origin.MODEL)
+
+
+def record_words(record: Record) -> str:
+    """A record as people call it: "email “Re: schedule” from bob@example.org"."""
+    name = next(iter(record.of(FieldRole.NAME)), "")
+    author = next(iter(record.readers()), "")
+    words = [record.kind, f"“{name[:60]}”" if name else "", f"from {author}" if author else ""]
+    return " ".join(word for word in words if word)

@@ -1,0 +1,53 @@
+"""Tallies: what was sent, changed and spent, counted durably, so that caps hold across turns and restarts.
+
+Layer: guard. Counts are read before a call is judged and written after it ran.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from carapax.core.rules.authority import amount_cents
+from carapax.core.rules.caps import TELLING
+from carapax.core.rules.task import Counts
+from carapax.core.terms.action import CanonicalCall, Effect, ToolManifest
+from carapax.core.terms.ids import SessionId
+from carapax.core.terms.tables import Caps
+from carapax.ports.clock import Clock
+from carapax.ports.store import Store
+
+MESSAGES, FILES, MONEY = "messages", "files", "money"
+_MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
+
+
+class Tally:
+    """The counts of one gateway, as one turn reads and writes them."""
+
+    def __init__(self, store: Store, clock: Clock, session: SessionId) -> None:
+        self._store = store
+        self._clock = clock
+        self._session = session
+
+    def today(self) -> datetime.date:
+        """The date in UTC."""
+        return datetime.datetime.fromtimestamp(self._clock.now_ms() / 1000, datetime.UTC).date()
+
+    async def counts(self, manifest: ToolManifest, caps: Caps) -> Counts:
+        """What the caps of this kind of call need to know."""
+        now, store = self._clock.now_ms(), self._store
+        if manifest.effect is Effect.MONEY:
+            return Counts(spent_cents=await store.tally(MONEY, since_ms=now - now % _DAY_MS))
+        if manifest.effect in TELLING and caps.messages_per_minute is not None:
+            return Counts(messages=await store.tally(MESSAGES, since_ms=now - _MINUTE_MS))
+        if manifest.touches_workspace and caps.files_per_minute is not None:
+            return Counts(files=await store.tally(FILES, since_ms=now - _MINUTE_MS))
+        return Counts()
+
+    async def add(self, call: CanonicalCall, changed: int, *, unasked: bool) -> None:
+        """Count what a call did. Money counts when nobody was asked about it."""
+        cents = amount_cents(call) if unasked else 0
+        kinds = ((MESSAGES, int(call.manifest.effect in TELLING)), (FILES, changed), (MONEY, cents))
+        for kind, amount in kinds:
+            if amount:
+                await self._store.add_tally(kind, amount, self._session, self._clock.now_ms())
