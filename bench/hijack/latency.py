@@ -27,7 +27,7 @@ from carapax.core.terms.action import Proposal, ToolManifest
 from carapax.core.terms.ids import CallId, SessionId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label, Source
 from carapax.core.terms.principal import Principal, Role
-from carapax.guard.monitor import Scope
+from carapax.guard.scope import Scope
 
 WORDS = "Look at my mail of this week, tell kim@hill.example what is new, and delete the mail 'Subject 77 of the week'."
 FIELDS = 5

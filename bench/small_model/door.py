@@ -1,6 +1,7 @@
 """Driving the real gateway through its public door: `carapax serve` with a home of its own, HTTP on loopback.
 
-Approvals that a request brings are answered with yes and counted, so that what is measured is the model.
+Approvals that a request brings are answered with yes, every value that a card wants typed is typed as the call has it,
+and each is told of, so that what is measured is the model.
 """
 
 from __future__ import annotations
@@ -80,15 +81,20 @@ class Door:
                 event = {**json.loads(line), "at": time.monotonic()}
                 events.append(event)
                 if event["event"] == "Waiting":
-                    self._approve(event["approval"]["id"])
+                    self._approve(event["approval"])
         finally:
             link.close()
         last = events[-1] if events else {}
         return str(last.get("reply", "")), str(last.get("session", session)), events
 
-    def _approve(self, approval: str) -> None:
+    def _approve(self, card: dict[str, Any]) -> None:
+        body: dict[str, Any] = {"answer": "yes"}
+        if card.get("blanks"):
+            body["typed"] = [blank["shown"] for blank in card["blanks"]]
+        if card.get("choices"):
+            body["picked"] = list(range(len(card["choices"])))
         link = self._link()
-        link.request("POST", f"/api/approvals/{approval}", json.dumps({"answer": "yes"}), self._headers())
+        link.request("POST", f"/api/approvals/{card['id']}", json.dumps(body), self._headers())
         link.getresponse().read()
         link.close()
 

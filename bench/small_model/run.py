@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import platform
+import re
 import tempfile
 import time
 from collections import defaultdict
@@ -27,6 +28,9 @@ from carapax.agent.small import SmallModel
 from carapax.ports.provider import Completion, Message, Prompt, Speaker
 
 _STEPS = 12
+_SOURCES = re.compile(
+    r"\n\n— rests on: [^\n]*\Z"
+)  # the gateway's own closing line: neither the model's words nor its language
 
 
 async def _turn(
@@ -76,6 +80,7 @@ async def _run_here(model: SmallModel, request: Request) -> dict[str, Any]:
 def _run_there(door: Door, request: Request) -> dict[str, Any]:
     door.clear(request.files)
     started, session, reply, log, called = time.monotonic(), "", "", [], []  # type: ignore[var-annotated]
+    judged: list[dict[str, str]] = []
     for words in request.says:
         before = time.monotonic()
         reply, session, events = door.say(words, session)
@@ -84,10 +89,13 @@ def _run_there(door: Door, request: Request) -> dict[str, Any]:
                 called.append(event["tool"])
                 log.append({"s": round(event["at"] - before, 2), "call": event["summary"], "result": event["detail"]})
                 before = event["at"]
-            elif event["event"] == "StepJudged" and event["answer"] == "deny":
-                log.append({"s": 0.0, "call": event["summary"], "result": f"refused: {event['reason']}"})
+            elif event["event"] == "StepJudged" and event["answer"] != "allow":
+                judged.append({key: event[key] for key in ("tool", "summary", "answer", "rule", "reason")})
+                if event["answer"] == "deny":
+                    log.append({"s": 0.0, "call": event["summary"], "result": f"refused: {event['reason']}"})
         log.append({"s": round(time.monotonic() - before, 2)})
-    return _row(request, End(door.root, reply, tuple(called)), started, log)
+    end = End(door.root, _SOURCES.sub("", reply), tuple(called))
+    return {**_row(request, end, started, log), "judged": judged, "says": list(request.says)}
 
 
 def _row(request: Request, end: End, started: float, log: list[dict[str, Any]]) -> dict[str, Any]:
@@ -143,6 +151,9 @@ async def main() -> None:
 
 def _tell(row: dict[str, Any], quiet_held: bool) -> dict[str, Any]:
     print(f"{'ok  ' if row['passed'] else 'FAIL'} {row['name']:18} {row['s']:6.1f} s", flush=True)
+    if not (row["held"] and quiet_held):
+        for judged in row.get("judged", ()):
+            print(f"     {judged['answer']} by {judged['rule']}: {judged['summary']}", flush=True)
     if not row["passed"] and not (row["held"] and quiet_held):
         for step in row["steps"]:
             print(f"       {step.get('call', '')} -> {step.get('result', '')[:160]!r}", flush=True)

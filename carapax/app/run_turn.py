@@ -28,7 +28,8 @@ from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label
 from carapax.core.terms.limit import Span, Usage
 from carapax.core.terms.principal import Principal
 from carapax.core.turn.budget import find_reached
-from carapax.guard.monitor import Guard, Scope, Step, TurnGuard
+from carapax.guard.monitor import Guard, TurnGuard
+from carapax.guard.scope import Scope, Step
 from carapax.ports.clock import Clock
 from carapax.ports.provider import Completion, Provider, Wish
 from carapax.ports.store import NewPart, Store

@@ -9,9 +9,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from carapax.core.flow.knowledge import Knowledge
 from carapax.core.flow.origin import hidden_characters
+from carapax.core.rules.trace import find_source
 from carapax.core.rules.turn import Seen
-from carapax.core.terms.action import VOUCHED, ArgRole, Argument, CanonicalCall, Origin
+from carapax.core.terms.action import VOUCHED, ArgRole, Argument, CanonicalCall, Origin, Trace
 from carapax.core.terms.approval import Approval, ArgumentLine
 from carapax.core.terms.decision import Ask
 from carapax.core.terms.ids import ApprovalId, Digest
@@ -58,6 +60,23 @@ class Asked:
     call: CanonicalCall
     ask: Ask
     title: str
+
+
+def with_sources(asked: Asked, knowledge: Knowledge) -> Asked:
+    """The same call with the place where each value that nobody vouches for was found."""
+    blanks = tuple(replace(b, source=find_source(b.shown, knowledge)) for b in asked.ask.blanks)
+    arguments = tuple(
+        replace(a, traces=tuple(_found(t, knowledge) for t in a.traces)) if a.origin not in VOUCHED else a
+        for a in asked.call.arguments
+    )
+    return replace(asked, call=replace(asked.call, arguments=arguments), ask=replace(asked.ask, blanks=blanks))
+
+
+def _found(trace: Trace, knowledge: Knowledge) -> Trace:
+    if trace.origin in VOUCHED or len(trace.value) > VALUE_CHARS:
+        return trace
+    source = find_source(trace.value, knowledge)
+    return replace(trace, origin=Origin.UNTRUSTED, source=source) if source else trace
 
 
 def make_card(

@@ -36,7 +36,8 @@ def result_label(call: CanonicalCall, read: Label | None, records: tuple[Record,
     """
     manifest = call.manifest
     source = Source("tool", call.call, manifest.name)
-    classes = frozenset({f"domain:{manifest.domain}"} if manifest.domain and manifest.effect is Effect.READ else ())
+    told = manifest.effect is Effect.READ and not (manifest.records and all(r.directory for r in manifest.records))
+    classes = frozenset({f"domain:{manifest.domain}"} if manifest.domain and told else ())
     integrity, shape = manifest.result_integrity, Shape.SCALAR if manifest.scalar else Shape.TEXT
     if manifest.from_files and read is not None:
         integrity = Integrity.SYSTEM

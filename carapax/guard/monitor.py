@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from carapax.core.flow.lattice import may_flow
@@ -30,20 +30,20 @@ from carapax.core.terms.action import (
 )
 from carapax.core.terms.decision import Allow, Ask, Decision, Deny, Facts, Obligation, Question
 from carapax.core.terms.error import Malformed, PolicyInvalid, Refused
-from carapax.core.terms.event import Event, StepJudged
-from carapax.core.terms.ids import ApprovalId, CallId, Digest, EntryIndex, RuleId, SessionId, ToolName, TurnId
+from carapax.core.terms.event import StepJudged
+from carapax.core.terms.ids import ApprovalId, Digest, EntryIndex, RuleId, ToolName
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Labeled, Readers, Source
 from carapax.core.terms.limit import Budgets
-from carapax.core.terms.principal import Principal
 from carapax.core.terms.tables import DirectoryEntry, Tables
 from carapax.core.turn.budget import TALK_ONLY
 from carapax.guard.ask import Desk
 from carapax.guard.canonical import canonical_call
-from carapax.guard.card import Asked, summary
+from carapax.guard.card import Asked, summary, with_sources
 from carapax.guard.known import Known
 from carapax.guard.labels import declared_readers, files_label, result_label, written_label
 from carapax.guard.record import answer_word, call_body, label_body, text_digest
 from carapax.guard.run import Runner, count_held
+from carapax.guard.scope import Scope, Step
 from carapax.guard.show import show_result
 from carapax.guard.tally import Tally
 from carapax.guard.weigh import Weighed, weigh
@@ -62,34 +62,6 @@ OWN_WORDS = Label(Integrity.SYSTEM, OWNER_ONLY, frozenset({Source("system", "gua
 HELD = (
     "refused: this would have deleted {count} files and nobody approved it. All of them are back; nothing was changed."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What the loop gets back for one proposal: labelled text, and how it went."""
-
-    call: CallId
-    tool: str
-    text: Labeled[str]
-    answer: str  # "allow", "ask" (and approved) or "deny"
-    outcome: str  # an Outcome's value; "refused" when nothing ran
-    ends_turn: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The turn a guard watches: who, where, what the owner typed, and the label of what the model is shown."""
-
-    principal: Principal
-    session: SessionId
-    turn: TurnId
-    owner_words: str  # everything the owner typed that is shown: values may come from it
-    context: Label
-    emit: Callable[[Event], None]
-    task: str = ""  # what the owner asks for now: capabilities come from it; "" is owner_words
-    channel: str = "cli"
-    audience: Readers = OWNER_ONLY  # who may know all that earlier turns' tools told
-    effects: frozenset[Effect] = frozenset()  # what a planner with a clean context found beyond the words
 
 
 class Guard:
@@ -289,6 +261,7 @@ class TurnGuard:
 
     async def _ask(self, asked: Sequence[Asked]) -> frozenset[Digest]:
         """The digests that a person agreed to; what was typed and picked counts as the owner's words from here on."""
+        asked = [with_sources(each, self._state.knowledge) for each in asked]
         entries = []
         for each in asked:
             entries.append(await self._guard.ledger.append("asked", self._body(each.call, each.ask, each.title)))

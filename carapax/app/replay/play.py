@@ -22,7 +22,8 @@ from carapax.core.terms.ids import CallId, SessionId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label, Source
 from carapax.core.terms.principal import Principal, Role
 from carapax.core.terms.principal import Scope as TokenScope
-from carapax.guard.monitor import Scope, Step, TurnGuard
+from carapax.guard.monitor import TurnGuard
+from carapax.guard.scope import Scope, Step
 
 _OWNER = Principal(OWNER, Role.OWNER, frozenset({TokenScope.CHAT}), "replay")
 _TYPED = Label(Integrity.USER, OWNER_ONLY, frozenset({Source("message", "replay")}))

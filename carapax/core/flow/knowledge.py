@@ -38,6 +38,9 @@ class Knowledge:
         self.places: set[tuple[str, str]] = set()  # (record kind, container) that was looked into
         self.fetched: dict[str, list[int]] = {}  # source address or path of a text → its records
         self.directory: list[Record] = []
+        self.computed: dict[
+            tuple[str, str], frozenset[str]
+        ] = {}  # answers of look-ups over all records, until more are known
         self.found: set[str] = set()  # ids of records that were the only ones a search for the owner's words brought
         self._values = 0
 
@@ -61,6 +64,7 @@ class Knowledge:
         if searched and len(records) == 1:
             self.found |= {*records[0].of(FieldRole.ID)}
         self.version += 1
+        self.computed.clear()
         return records
 
     def _add(self, record: Record, asked: Iterable[str]) -> None:

@@ -99,6 +99,11 @@ def _keep(sentences: list[Sentence], piece: str, question: bool) -> None:
         sentences.append(Sentence(tuple(_mark_phrases(spoken)), spoken, question))
 
 
+def split_text(text: str) -> list[str]:
+    """A text's sentences as written."""
+    return [piece for piece in _SENTENCE.split(text) if piece.strip()]
+
+
 def mask_quotes(text: str) -> str:
     """The text with every quotation replaced by a mark, unless it is nothing but one."""
     masked = _QUOTED.sub(" 0quote ", text)

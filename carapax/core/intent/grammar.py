@@ -61,7 +61,8 @@ PHRASES: tuple[tuple[str, str], ...] = (
         "we have to|we must|we should|i must|i have to|i've got to|i gotta|"
         "could you|can you|would you|will you|can't you|couldn't you|won't you|you can|you could|you "
         "should|you must|you may|you might|you will|you'll|"
-        "you have to|you first have to|you first need to|you'll have to|you'll need to|you will need to|are you able to|you would|can we|could we|shall we|may we|tu peux|tu "
+        "you have to|you first have to|you first need to|you'll have to|you'll need to|you will need to|"
+        "are you able to|you would|can we|could we|shall we|may we|tu peux|tu "
         "pourrais|peux tu|pourrais tu|pouvez vous|pourriez vous|"
         "vous pouvez|vous pourriez|peut on|pourrait on|on peut|on pourrait|tu dois|vous devez|est ce "
         "que tu|est ce que vous",

@@ -8,14 +8,15 @@ Laws: total; deterministic; READ is always in; a denied clause never widens the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from carapax.core.flow.tokens import tokens
 from carapax.core.intent import marks
-from carapax.core.intent.clauses import FILE, Sentence, cut_sentences, mask_quotes, replace_values
+from carapax.core.intent.clauses import FILE, Sentence, cut_sentences, mask_quotes, replace_values, split_text
 from carapax.core.intent.effects import plan_effects
-from carapax.core.intent.grammar import bag
+from carapax.core.intent.grammar import WH, bag
 from carapax.core.intent.superlatives import find_superlatives
-from carapax.core.terms.action import ToolManifest
+from carapax.core.terms.action import Effect, ToolManifest
 from carapax.core.terms.plan import Plan
 
 _NEGATIONS = bag(
@@ -45,6 +46,13 @@ def plan_words(text: str, tools: Sequence[ToolManifest]) -> Plan:
     )
 
 
+@lru_cache(maxsize=64)
+def asking_text(text: str, effect: Effect) -> str:
+    """The sentences of a text that ask for this effect, as written."""
+    asking = [piece for piece in split_text(text) if effect in plan_effects(cut_sentences(piece))]
+    return "\n".join(asking)
+
+
 class _Said:
     """Runs of words, asked for phrases: where each word stands, so that a phrase is only compared there."""
 
@@ -62,7 +70,13 @@ class _Said:
 
 def _named_tools(sentences: Sequence[Sentence], tools: Sequence[ToolManifest]) -> frozenset[str]:
     said = _Said(clause for sentence in sentences for clause in _affirmed(sentence))
-    return frozenset(str(tool.name) for tool in tools if any(said.has(_phrase(p)) for p in (tool.name, *tool.words)))
+    # A single word asks for nothing in a question: "what did I note?"
+    asked = _Said(clause for s in sentences if s.words[:1] and s.words[0] not in WH for clause in _affirmed(s))
+    return frozenset(
+        str(tool.name)
+        for tool in tools
+        if any((said if len(p) > 1 else asked).has(p) for p in map(_phrase, (tool.name, *tool.words)))
+    )
 
 
 def _affirmed(sentence: Sentence) -> Iterable[tuple[str, ...]]:

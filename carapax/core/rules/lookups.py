@@ -152,11 +152,19 @@ def is_field_of_named(value: str, task: Task) -> bool:
 
 def is_place_of_described(value: str, task: Task) -> bool:
     """ "Reply where Alice asked about the coffee mug": the one container of messages by a named sender with these words."""
-    places: set[str] = set()
-    for record in _scan(task):
-        if record.of(FieldRole.PLACE) and _is_described(record, task):
-            places |= {*record.of(FieldRole.PLACE)}
-    return places == {value}
+    if value not in task.knowledge.by_place:
+        return False
+    key = ("described", task.said.text)
+    found = task.knowledge.computed.get(key)
+    if found is None:
+        found = frozenset(
+            place
+            for record in _scan(task)
+            if record.of(FieldRole.PLACE) and _is_described(record, task)
+            for place in record.of(FieldRole.PLACE)
+        )
+        task.knowledge.computed[key] = found
+    return found == {value}
 
 
 def _is_described(record: Record, task: Task) -> bool:

@@ -35,7 +35,7 @@ _LEAVING = frozenset({Effect.COMMUNICATE, Effect.PUBLISH, Effect.ACCESS, Effect.
 
 def check_readers(call: CanonicalCall, task: Task) -> Iterator[Finding]:
     """Whether what the call tells may be told to whom it goes."""
-    if not task.tainted or not is_outward(call) or not composed(call):
+    if not task.tainted or not is_outward(call) or not _tells(call):
         return
     audience = find_audience(call, task)
     if may_flow(replace(task.context, readers=task.audience), audience):
@@ -48,7 +48,9 @@ def check_readers(call: CanonicalCall, task: Task) -> Iterator[Finding]:
             f"This has read your {unasked[0]}, which you did not ask for, and would send it on.",
         )
     elif audience.everyone and task.private_domains:
-        yield Finding(PUBLISH_PRIVATE, Need.YES, "It would publish text that rests on private data.")
+        asked = Effect.PUBLISH in task.plan.effects or call.manifest.name in task.plan.tools
+        need = Need.YES if asked else Need.NEVER
+        yield Finding(PUBLISH_PRIVATE, need, "It would show text that rests on private data to everybody.")
 
 
 def check_links(call: CanonicalCall, task: Task) -> Iterator[Finding]:
@@ -71,7 +73,7 @@ def check_links(call: CanonicalCall, task: Task) -> Iterator[Finding]:
 
 
 def _is_owners(link: str, task: Task) -> bool:
-    if names(task.words, ArgRole.URL, link):
+    if link in task.typed or names(task.words, ArgRole.URL, link):
         return True
     return task.endorsed is not None and names(task.endorsed, ArgRole.URL, link)
 
@@ -82,6 +84,13 @@ def is_outward(call: CanonicalCall) -> bool:
         return True
     told = any(a.traces for a in call.arguments if a.role in PEOPLE)
     return call.manifest.sink in (Sink.PUBLIC, Sink.ORG) or (call.manifest.sink is Sink.ARGUMENTS and told)
+
+
+def _tells(call: CanonicalCall) -> bool:
+    """Whether it carries words of the model, or what was prepared before (a push, a send of a draft)."""
+    content = any(a.role is ArgRole.CONTENT for a in call.arguments)
+    prepared = call.manifest.effect in (Effect.COMMUNICATE, Effect.PUBLISH) and not content
+    return prepared or bool(composed(call))
 
 
 def composed(call: CanonicalCall) -> tuple[Argument, ...]:

@@ -41,7 +41,7 @@ class Task:
     directory: tuple[DirectoryEntry, ...] = ()
     created: frozenset[str] = frozenset()  # ids, names and paths that this turn made
     endorsed: Words | None = None  # lines that a person picked
-    typed: frozenset[tuple[str, str]] = frozenset()  # (role, value) as a person typed them into a card
+    typed: frozenset[str] = frozenset()  # values that a person typed into a card
     today: date | None = None
     counts: Counts = Counts()
     audience: Readers = PUBLIC  # who may know all that tools told; the owner's own words are the owner's to tell

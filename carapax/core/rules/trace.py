@@ -1,7 +1,7 @@
 """Tracing: where one value of an argument came from, as far as exact matching and look-ups can tell.
 
 Layer: core/rules. The order is from the most to the least direct; the first that fits is shown on cards and recorded.
-Absent: similarity. What nothing vouches for is UNTRUSTED (it stands in untrusted text) or MODEL (it stands nowhere).
+Absent: similarity. What nothing vouches for is the MODEL's; `find_source` tells a card whether it stands in untrusted text.
 Laws: a disguised value is never vouched for; a secret comes from the owner's words or is a handle, nothing else.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from carapax.core.flow.canon import canonical, canonical_amount, disguise
-from carapax.core.flow.knowledge import record_id
+from carapax.core.flow.knowledge import Knowledge, record_id
 from carapax.core.flow.mentions import is_generic
 from carapax.core.flow.records import Record
 from carapax.core.flow.soon import names_day_after
 from carapax.core.flow.tokens import tokens
-from carapax.core.flow.words import names, names_amount, names_date, read_words
+from carapax.core.flow.words import Words, names, names_amount, names_date, read_words
+from carapax.core.intent.words import asking_text
 from carapax.core.rules.lookups import (
     fits_prefix,
     is_field_of_named,
@@ -45,13 +46,13 @@ def trace_value(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -
     """Where this value came from."""
     if role is ArgRole.SECRET:
         return _trace_secret(value, task)
-    if (role.value, value) in task.typed:
+    if value in task.typed:
         return Trace(value, Origin.OWNER_WORDS)
     if not disguise(value):
         for origin, fits in _LADDER:
             if fits(role, value, manifest, task):
                 return Trace(value, origin)
-    return _trace_untrusted(role, value, task)
+    return Trace(value, Origin.MODEL)
 
 
 def _trace_secret(value: str, task: Task) -> Trace:
@@ -69,10 +70,16 @@ def _is_written(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -
         cents = canonical_amount(value)
         return cents is not None and names_amount(task.words, cents)
     if role is ArgRole.DATE:
-        return names_date(task.words, value[:10], task.today)
+        return names_date(_dated_words(manifest.effect, task), value[:10], task.today)
     if role in THINGS and is_short_id(value):
         return _is_called_id(value, task)
     return names(task.words, role, value)
+
+
+def _dated_words(effect: Effect, task: Task) -> Words:
+    """The sentences that ask for this effect, where they state a date themselves; else everything the owner said."""
+    asking = read_words(asking_text(task.words.text, effect))
+    return asking if asking.dates or asking.offsets else task.words
 
 
 def is_short_id(value: str) -> bool:
@@ -171,9 +178,12 @@ def is_pointed_record(record: Record, task: Task) -> bool:
 
 
 def _is_source(record: Record, task: Task) -> bool:
-    if (record.kind, record_id(record)) in task.mentions.unique:
-        return True
-    return record.domain in task.plan.sources and any(shares_phrase(name, task) for name in record.of(FieldRole.NAME))
+    """Whether the owner pointed at this record as a source: its domain ("based on the mails") and what it is about."""
+    if not record.domain or record.domain not in task.plan.sources:
+        return False
+    return (record.kind, record_id(record)) in task.mentions.unique or any(
+        shares_phrase(name, task) for name in record.of(FieldRole.NAME)
+    )
 
 
 def _tells_date(record: Record, day: str) -> bool:
@@ -212,13 +222,13 @@ _LADDER: tuple[tuple[Origin, Fits], ...] = (
 )
 
 
-def _trace_untrusted(role: ArgRole, value: str, task: Task) -> Trace:
-    """The first record in which the value stands, in words; the model's own composition when in none."""
-    for record in task.knowledge.records[:MAX_TEXTS]:
+def find_source(value: str, knowledge: Knowledge) -> str:
+    """The first record in which a value stands, in words; "" when in none. For cards: it reads every text."""
+    for record in knowledge.records[:MAX_TEXTS]:
         for spec, values in record.fields:
             if value in values or (spec.role is FieldRole.TEXT and any(value in text for text in values)):
-                return Trace(value, Origin.UNTRUSTED, record_words(record))
-    return Trace(value, Origin.MODEL)
+                return record_words(record)
+    return ""
 
 
 def record_words(record: Record) -> str:

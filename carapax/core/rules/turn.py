@@ -62,7 +62,7 @@ class TurnState:
     audience: Readers = PUBLIC
     created: set[str] = field(default_factory=set)
     endorsed: Words | None = None
-    typed: set[tuple[str, str]] = field(default_factory=set)
+    typed: set[str] = field(default_factory=set)
     actions: int = 0
     hidden: list[str] = field(default_factory=list)
     hint: str = ""
@@ -135,11 +135,12 @@ class TurnState:
                 self.created |= {*record.of(FieldRole.ID, FieldRole.NAME)}
 
     def type_values(self, card: Approval) -> None:
-        """What a person typed into a card counts as the owner's words for this task; a blank is filled by its own value only."""
+        """A value that a person typed into a card is vouched for, whole, in this task; a blank is filled by its own value only.
+
+        What stands inside it is not: a name that an attacker chose may hold anything.
+        """
         filled = zip(card.blanks, card.typed, strict=False)
-        self.typed |= {(blank.role, blank.shown) for blank, typed in filled if fills(blank, typed)}
-        self.words = read_words("\n".join([self.words.text, *card.typed]))
-        self._mentions = None
+        self.typed |= {blank.shown for blank, typed in filled if fills(blank, typed)}
 
     def endorse(self, lines: Iterable[str], tools: tuple[ToolManifest, ...]) -> None:
         """Lines that a person picked: their values are vouched for, their requests join the plan."""

@@ -33,7 +33,8 @@ def play(stage: Stage, count: int = 1) -> list[TurnEnded]:
 def test_a_turn_is_stored_with_labels_and_recorded() -> None:
     stage = Stage(wishes(READ), says("it is empty"))
     (end,) = play(stage)
-    assert (end.state, end.reply, end.usage.tool_calls) == (TurnState.DONE, "it is empty", 1)
+    assert (end.state, end.usage.tool_calls) == (TurnState.DONE, 1)
+    assert end.reply == "it is empty\n\n— rests on: what read_file returned"
     parts = asyncio.run(stage.store.parts(end.session, limit=10))
     assert [part.kind for part in parts] == [PartKind.USER, PartKind.CALL, PartKind.RESULT, PartKind.REPLY]
     assert [part.label.integrity for part in parts] == [
@@ -111,7 +112,7 @@ def test_while_a_person_is_asked_another_message_is_told_so() -> None:
         assert isinstance(event, TurnEnded)
         return event
 
-    assert asyncio.run(run()).reply == "deleted"
+    assert asyncio.run(run()).reply == "deleted\n\n— rests on: what delete_file returned"
 
 
 def test_a_cancelled_turn_says_so_and_keeps_what_was_done() -> None:

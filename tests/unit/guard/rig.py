@@ -32,7 +32,7 @@ from carapax.core.terms.label import OWNER, Integrity, Label
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.principal import Principal, Role, Scope
 from carapax.guard.monitor import Guard, TurnGuard
-from carapax.guard.monitor import Scope as Watched
+from carapax.guard.scope import Scope as Watched
 from carapax.ports.workspace import Mark, Reverted
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.store import MemoryStore

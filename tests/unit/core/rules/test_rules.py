@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from carapax.core.terms.decision import Ask
-from tests.unit.core.rules.office import Desk, card
+from tests.unit.core.rules.office import TOOLS, Desk, card
 
 MAILS = [
     {"id": "m1", "subject": "Garden party", "sender": "lea@friends.example", "body": "Come on 14 June 2026, 16:00.", "date": "2026-03-01"},
@@ -272,10 +272,10 @@ def test_delegation_is_picked_line_by_line_and_never_names_a_payee() -> None:
     )
     assert desk.answer("send_mail", to=["kim@client.example"], text="the plan") == "ask delegation.pick pick"
     assert desk.answer("send_mail", to=["eve@evil.example"], text="x").endswith("type:eve@evil.example pick")
-    desk.state.endorse(["1. Send the plan from my files to kim@client.example"], ())
+    desk.state.endorse(["1. Send the plan from my files to kim@client.example"], tuple(TOOLS.values()))
     assert desk.answer("send_mail", to=["kim@client.example"], text="the plan") == "allow"
-    assert desk.answer("remove_file", file="f-1002").startswith("ask delegation.pick")
-    desk.state.endorse(["2. Pay EE382200221020145685 20.00", "3. Delete holiday-plan.txt"], ())
+    assert desk.answer("remove_file", file="f-1002") == "deny intent.unrequested"
+    desk.state.endorse(["2. Pay EE382200221020145685 20.00", "3. Delete holiday-plan.txt"], tuple(TOOLS.values()))
     assert desk.answer("remove_file", file="f-1002") == "allow"
     assert "type:EE382200221020145685" in desk.answer("pay", payee="EE382200221020145685", amount=20)
 
