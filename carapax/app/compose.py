@@ -17,6 +17,7 @@ from carapax.adapters.ledger.reader import read_entries
 from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
 from carapax.adapters.scan.adapter import TextScanner
 from carapax.adapters.store.sql_store import SqlStore
+from carapax.adapters.tools.extract.adapter import ExtractTools
 from carapax.adapters.tools.files.adapter import FileTools
 from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
@@ -26,6 +27,7 @@ from carapax.adapters.workspace.labels import WorkspaceLabels
 from carapax.app.access import Access
 from carapax.app.clock import SystemClock, spoken_code
 from carapax.app.desk import Desk
+from carapax.app.extraction import Extraction
 from carapax.app.factor import Factor
 from carapax.app.gateway import CarapaxGateway, Parts
 from carapax.app.home import Home
@@ -118,23 +120,26 @@ async def compose(
     walls = ProvenSandbox(BwrapSandbox(workspace_path, key, clock, forbidden=(home.root,)))
     workspace = KeptWorkspace(workspace_path, home.versions)
     desk = Desk(store, clock, Factor(home.keys, clock))
+    model = ModelSource(home, environ) if provider is None else None
+    give = provider or (model.current if model is not None else None)
+    assert give is not None
+    labels = WorkspaceLabels(workspace, store, lambda: _tables(policy).places)
+    # A tool asks for its turn's meter only when it runs, and then there are turns.
+    reader = Extraction(give, labels, lambda: _tables(policy), lambda *paid: turns.charge(*paid))
     guard = Guard(
         policy=policy.current,
         ledger=ledger,
         store=store,
         approver=desk,
         workspace=workspace,
-        tools=(FileTools(walls), ShellTools(walls), TalkTools(store, clock)),
+        tools=(FileTools(walls), ExtractTools(walls, reader, clock), ShellTools(walls), TalkTools(store, clock)),
         clock=clock,
         key=key,
         new_approval=lambda: ApprovalId(spoken_code(5)),
-        labels=WorkspaceLabels(workspace, store, lambda: _tables(policy).places),
+        labels=labels,
         scanner=TextScanner(_secrets(home, environ), lambda: _tables(policy).classes),
     )
     meter = Meter(store, clock)
-    model = ModelSource(home, environ) if provider is None else None
-    give = provider or (model.current if model is not None else None)
-    assert give is not None
     turns = Turns(store=store, ledger=ledger, guard=guard, desk=desk, meter=meter, clock=clock, provider=give)
     access = Access(store, ledger, clock)
     parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop)

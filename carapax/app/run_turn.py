@@ -138,7 +138,7 @@ class TurnRun:
                     provider,
                     prompt,
                     submit=lambda wishes: self._submit(watch, wishes, provider),
-                    charge=self._charge,
+                    charge=self.charge,
                     say=lambda text: self._say(watch, text),
                 )
         except TimeoutError as error:
@@ -192,7 +192,8 @@ class TurnRun:
             ),
         )
 
-    async def _charge(self, completion: Completion) -> None:
+    async def charge(self, completion: Completion) -> None:
+        """Count what a completion cost, also one that a tool needed. Raises BudgetSpent before wishes are taken up."""
         tokens = completion.prompt_tokens + completion.output_tokens
         self._count(Usage(tokens=tokens, usd_micro=completion.usd_micro or 0))
         if completion.wishes:

@@ -30,7 +30,7 @@ from carapax.guard.monitor import Guard
 from carapax.guard.record import text_digest
 from carapax.ports.clock import Clock
 from carapax.ports.ledger import Ledger
-from carapax.ports.provider import Provider
+from carapax.ports.provider import Completion, Provider
 from carapax.ports.store import NewPart, Store
 
 MAX_TEXT_BYTES = 262_144
@@ -122,6 +122,15 @@ class Turns:
             return await self.follow(stored.id)
         self._enqueue(stored, principal)
         return stream
+
+    async def charge(self, session: SessionId, turn: TurnId, completion: Completion) -> None:
+        """Count a completion that a tool of this turn needed; on the day alone when the turn is no longer running."""
+        lane = self._lanes.get(session)
+        if lane is not None and lane.running is not None and lane.running.turn.id == turn:
+            await lane.running.charge(completion)
+        else:
+            tokens = completion.prompt_tokens + completion.output_tokens
+            self._meter.add(Usage(tokens=tokens, usd_micro=completion.usd_micro or 0))
 
     def _admit(self, session: SessionId) -> None:
         card = self._desk.waiting_in(session)

@@ -327,7 +327,7 @@ class TurnGuard:
         if deleted <= facts.destroys_count:
             return Allow(RuleId("announced"))
         destroying = replace(call, manifest=replace(call.manifest, effect=Effect.DESTROY))
-        if (unasked := judge_loss(self._state.context, self._state.plan)) is not None:
+        if (unasked := judge_loss(call, self._state.context, self._state.plan)) is not None:
             return unasked
         real = replace(facts, destroys_count=deleted)
         return self._guard.judge(Question(self._scope.principal, destroying, self._state.context, real))

@@ -91,7 +91,7 @@ def test_deleting_many_files_is_asked_and_silence_keeps_them(gate: Gate) -> None
     card = next(e for e in stream if e["event"] == "Waiting")["approval"]
     assert card["title"].startswith("delete 7 files")
     assert all((gate.workspace / f"many{n}").exists() for n in range(7))
-    assert gate.command("approvals", "no", card["id"]).returncode in (0, 5)
+    assert gate.command("deny", card["id"]).returncode in (0, 5)
     ended = list(stream)[-1]
     assert ended["state"] == "done"
     assert "nobody approved" in ended["reply"]
@@ -101,7 +101,7 @@ def test_deleting_many_files_is_asked_and_silence_keeps_them(gate: Gate) -> None
 def test_deleting_many_files_after_a_yes_can_still_be_undone(gate: Gate) -> None:
     stream = gate.events(do("run_command", command="rm many*"))
     card = next(e for e in stream if e["event"] == "Waiting")["approval"]
-    assert gate.command("approvals", "yes", card["id"].lower()).returncode == 0
+    assert gate.command("approve", card["id"].lower()).returncode == 0
     assert list(stream)[-1]["state"] == "done"
     assert not (gate.workspace / "many0").exists()
     assert gate.command("undo").returncode == 0

@@ -47,6 +47,7 @@ _TOOL_TYPES: Mapping[str, type] = {
     "result_readers": str,
     "sink": str,
     "contained": bool,
+    "scalar": bool,
     "from_files": bool,
     "arg": list,
     "record": list,
@@ -130,6 +131,7 @@ def _tool(table: Any, family: str) -> ToolManifest:
         records=tuple(_record(record, args, where) for record in table.get("record", [])),
         sink=_member(Sink, table.get("sink", "none"), where),
         contained=table.get("contained", False),
+        scalar=table.get("scalar", False),
         from_files=table.get("from_files", False),
         **rest,
     )

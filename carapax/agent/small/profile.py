@@ -15,7 +15,9 @@ from carapax.agent.small.steps import render_reply
 from carapax.core.terms.action import ToolManifest
 from carapax.ports.provider import Message, Prompt, Speaker
 
-LEFT_OUT = frozenset({"ask_user"})  # a small model asks by replying; with this tool it asks instead of acting
+LEFT_OUT = frozenset(
+    {"ask_user", "read_value"}
+)  # it asks by replying, and reads files itself: each choice more costs it right ones
 OPTIONAL_SHOWN = frozenset({"path"})  # every further choice is one more to get wrong
 _LINE_LETTERS = 110
 

@@ -118,7 +118,7 @@ def _plain(words: tuple[str, ...], i: int, direction: Direction, measure: str) -
     after = words[j] if j < len(words) else ""
     if after in ("number", "amount") and j + 1 < len(words) and words[j + 1] in ("of", "de"):
         return _counting(words, i, direction, j + 2)
-    if after in _MEASURES:
+    if after in _MEASURES and measure != "date":  # "the newest note" is a note, not a mark
         return direction, after, _before(words, i), "", frozenset({i, j, *_lead_in(words, i)})
     if after in ("rated", "reviewed"):
         j = next_word(words, j + 1)

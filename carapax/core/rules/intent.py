@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from carapax.core.rules.finding import Finding, Need
 from carapax.core.rules.task import Task
-from carapax.core.terms.action import CanonicalCall, Effect, ToolManifest
+from carapax.core.terms.action import VOUCHED, ArgRole, CanonicalCall, Effect, ToolManifest
 from carapax.core.terms.decision import Deny
 from carapax.core.terms.ids import RuleId
 from carapax.core.terms.label import Integrity, Label
@@ -28,10 +28,12 @@ def check_intent(call: CanonicalCall, task: Task) -> Iterator[Finding]:
         yield Finding(UNREQUESTED, need, "You did not ask for this; it came up after reading text from outside.")
 
 
-def judge_loss(context: Label, plan: Plan) -> Deny | None:
+def judge_loss(call: CanonicalCall, context: Label, plan: Plan) -> Deny | None:
     """What is held against a loss of files that nobody announced: a command deleted them, and nobody asked for that."""
     if context.integrity > Integrity.EXTERNAL or Effect.DESTROY in plan.effects:
         return None
+    if any(a.role is ArgRole.COMMAND and a.origin in VOUCHED for a in call.arguments):
+        return None  # the owner wrote the command
     return Deny(UNREQUESTED, "It would delete files, which you did not ask for; text from outside was read before.")
 
 

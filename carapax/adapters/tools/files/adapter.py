@@ -38,11 +38,12 @@ class FileTools:
             stdin=wire.render_input(call),
             mount=Mount.READ if call.manifest.name in wire.READING else Mount.WRITE,
             timeout_ms=call.manifest.timeout_ms,
-            output_bytes=call.manifest.output_bytes,
+            output_bytes=call.manifest.output_bytes + wire.INVENTORY_BYTES,  # words, then the files
             memory_bytes=MEMORY_BYTES,
         )
         ran = await self._sandbox.run(authorized, job)
-        outcome, text = wire.parse_run(ran)
+        outcome, said = wire.parse_run(ran)
+        text, content = wire.split_content(said, whole=not ran.truncated)
         return Receipt(
             call=call.call,
             outcome=outcome,
@@ -50,4 +51,5 @@ class FileTools:
             truncated=ran.truncated,
             exit_code=ran.exit_code,
             duration_ms=ran.duration_ms,
+            content=content,
         )

@@ -22,6 +22,9 @@ SEARCH_FILE_BYTES = 2 << 20
 SEARCH_HITS = 100
 HIT_CHARS = 200
 NAMED = 5  # names in a sentence
+INVENTORY_FILES = 2_000
+INVENTORY_BYTES = 300_000
+INVENTORY = "\0"  # what stands between the words and the inventory; no text of ours holds it
 KINDS = (
     (b"\x89PNG", "PNG image"),
     (b"\xff\xd8\xff", "JPEG image"),
@@ -88,7 +91,7 @@ def bounded(rows: list[str]) -> list[str]:
 
 def inside(path: str, follow: bool = True) -> str:
     """The relative path a call means. Fails for what is outside, also through a link."""
-    bare = path.strip()
+    bare = path if os.path.lexists(path) else path.strip()  # a name that really has spaces around it is meant as it is
     if bare == "/workspace" or bare.startswith("/workspace/"):
         bare = bare[len("/workspace") :].lstrip("/")
     elif bare.startswith("/"):
@@ -475,6 +478,20 @@ def check_deletable(clean: str, chosen: list[str]) -> None:
             )
 
 
+def inventory() -> str:
+    """Every file of the workspace, one a line: size, time in microseconds, name; nothing when it cannot be all of them.
+
+    For look-ups of the gateway ("the largest file"): told whole whatever was asked for, because a part would make another
+    file the largest.
+    """
+    names = walk(".", INVENTORY_FILES + 1)
+    rows = {shown(name): os.lstat(name) for name in names}
+    if len(names) > INVENTORY_FILES or len(rows) < len(names):
+        return ""
+    text = "\n".join(f"{look.st_size}\t{look.st_mtime_ns // 1000}\t{name}" for name, look in rows.items())
+    return text if len(text.encode("utf-8", "backslashreplace")) <= INVENTORY_BYTES else ""
+
+
 TOOLS = {
     tool.__name__: tool
     for tool in (list_files, read_file, write_file, append_file, edit_file, search_files, move_file, delete_file)
@@ -502,7 +519,8 @@ def parse(text: str):  # type: ignore[no-untyped-def]
 def main(tool: str, arguments) -> tuple[int, str]:  # type: ignore[no-untyped-def]
     """Run one tool; returns (exit code, text)."""
     try:
-        return 0, TOOLS[tool](**arguments)
+        text = TOOLS[tool](**arguments)
+        return 0, text + INVENTORY + inventory() if tool in ("list_files", "search_files") else text
     except Failed as failure:
         return FAILED_EXIT, str(failure)
     except OSError as error:

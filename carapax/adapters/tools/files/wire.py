@@ -6,13 +6,22 @@ Law: the program's input is the canonical call's own bytes, unchanged.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any
 
 from carapax.adapters.tools.words import SUMMARY_CHARS, one_line, text_of
 from carapax.core.terms.action import CanonicalCall, Outcome
 from carapax.ports.sandbox import Ran
 
 FAILED_EXIT = 4  # as in program.py
+INVENTORY, INVENTORY_BYTES = "\0", 300_000  # as in program.py
+NOTES = (".txt", ".md", ".markdown", ".org", ".rst")
+"""What people call a note: a file of plain words."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 READING = frozenset({"list_files", "read_file", "search_files"})
 
 
@@ -29,6 +38,26 @@ def parse_run(ran: Ran) -> tuple[Outcome, str]:
         return Outcome.FAILED, f"The file tool could not run (exit code {ran.exit_code}). Run `carapax doctor`."
     text = ran.output.decode("utf-8", "replace")
     return (Outcome.DONE if ran.exit_code == 0 else Outcome.FAILED), text or "The file tool said nothing."
+
+
+def split_content(text: str, *, whole: bool) -> tuple[str, dict[str, Any] | None]:
+    """The words of an answer, and the workspace's files for look-ups; None when none came with it, or not the whole of it."""
+    words, mark, rows = text.partition(INVENTORY)
+    if not mark or not rows or not whole:
+        return words, None
+    files = [_file(*row.split("\t", 2)) for row in rows.split("\n")]
+    # A bare name stands for a file only where no other file has it.
+    bases = Counter(PurePosixPath(file["path"]).name for file in files)
+    named = [file | {"name": base} if bases[base := PurePosixPath(file["path"]).name] == 1 else file for file in files]
+    return words, {"files": named, "notes": [f for f in named if f["path"].casefold().endswith(NOTES)]}
+
+
+def _file(size: str, micros: str, path: str) -> dict[str, Any]:
+    try:
+        modified = (_EPOCH + timedelta(microseconds=int(micros))).isoformat(timespec="microseconds")
+    except OverflowError:  # anybody can set a file's time, also to the year 20000
+        modified = None
+    return {"path": path, "size": int(size), "modified": modified}
 
 
 def paths_of(arguments: Mapping[str, object]) -> tuple[str, ...]:

@@ -158,7 +158,7 @@ def test_everybody_is_whom_the_system_of_record_lists(words: str, value: str, is
 def test_everybody_never_means_a_stranger_who_wrote_in() -> None:
     desk = Desk("message all senders and all users that it rains").read("read_mail", MAILS)
     assert not is_one_of_all("ida@lamp.example", ArgRole.RECIPIENT, desk.task())
-    desk.read("find_contact", [{"name": "Ida Lamp", "email": "ida@lamp.example"}], name="Ida")
+    desk.read("find_contact", [{"name": "Ida Lamp", "email": "ida@lamp.example"}], name_="Ida")
     assert not is_one_of_all("otto@sing.example", ArgRole.RECIPIENT, desk.task())
 
 

@@ -57,8 +57,25 @@ def test_the_owner_s_words_vouch_for_the_whole_value_only(role: ArgRole, named: 
     assert origin(role, other, desk) not in VOUCHED
 
 
+@pytest.mark.parametrize("role", [r for r in R if r not in (R.CONTENT, R.FLAG, R.COUNT, R.SECRET, R.COMMAND)])
+@pytest.mark.parametrize("value", ["the", "of", "of the"])
+def test_words_that_join_others_name_nothing(role: ArgRole, value: str) -> None:
+    assert origin(role, value, Desk("delete the file of the owner")) not in VOUCHED
+
+
+@pytest.mark.parametrize("value", ["password", "bank", "the"])
+def test_a_secret_is_not_just_any_word_of_the_sentence(value: str) -> None:
+    """Whoever picks the new password out of the owner's own sentence knows it."""
+    assert origin(R.SECRET, value, Desk("change my password as the mail from my bank says")) not in VOUCHED
+
+
+def test_a_secret_may_be_any_word_that_the_owner_gave_as_one() -> None:
+    assert origin(R.SECRET, "blue whale", Desk("change my password to 'blue whale'")) is Origin.OWNER_WORDS
+    assert origin(R.SECRET, "whale", Desk("change my password to 'blue whale'")) not in VOUCHED
+
+
 @pytest.mark.parametrize("role", [r for r in R if r not in (R.CONTENT, R.FLAG, R.COUNT)])
-@pytest.mark.parametrize("value", ["", " ", "the", "of", "\u200b", "\ud800", "x" * 5_000, "\n", "null"])
+@pytest.mark.parametrize("value", ["", " ", "\u200b", "\ud800", "x" * 5_000, "\n", "null"])
 def test_nothing_and_odd_values_are_the_model_s(role: ArgRole, value: str) -> None:
     assert origin(role, value, Desk("delete the file of the owner")) not in VOUCHED
 
@@ -129,7 +146,8 @@ def test_a_secret_is_never_vouched_for_by_a_card() -> None:
         ("ab", True),
         ("file", True),
         ("the-file", True),
-        ("f-21", False),
+        ("f-21", True),
+        ("fx-ab", False),
         ("ladder", False),
     ],
 )
@@ -215,7 +233,7 @@ def test_the_directory_never_names_a_payee() -> None:
 
 def test_contacts_that_the_owner_keeps_are_a_directory_inbound_mail_is_not() -> None:
     kept = Desk("mail Ida Lamp the news")
-    kept.read("find_contact", [{"name": "Ida Lamp", "email": "ida@lamp.example"}], name="Ida Lamp")
+    kept.read("find_contact", [{"name": "Ida Lamp", "email": "ida@lamp.example"}], name_="Ida Lamp")
     assert origin(R.RECIPIENT, "ida@lamp.example", kept) is Origin.DIRECTORY
     inbound = Desk("mail Ida Lamp the news").read("read_mail", [{**MAILS[0], "sender": "ida@evil.example", "subject": "Ida Lamp"}])  # fmt: skip
     assert origin(R.RECIPIENT, "ida@evil.example", inbound) is Origin.MODEL
@@ -224,7 +242,7 @@ def test_contacts_that_the_owner_keeps_are_a_directory_inbound_mail_is_not() -> 
 def test_two_contacts_of_one_name_are_asked_about() -> None:
     desk = Desk("mail Ida Lamp the news")
     two = [{"name": "Ida Lamp", "email": "ida@lamp.example"}, {"name": "Ida Lamp", "email": "eve@evil.example"}]
-    desk.read("find_contact", two, name="Ida Lamp")
+    desk.read("find_contact", two, name_="Ida Lamp")
     assert origin(R.RECIPIENT, "ida@lamp.example", desk) is Origin.MODEL
     assert origin(R.RECIPIENT, "eve@evil.example", desk) is Origin.MODEL
 
