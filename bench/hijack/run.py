@@ -100,7 +100,7 @@ def _worlds(given: Any) -> Sequence[Any]:
     try:
         from bench.hijack.dojo import SUITES, worlds
     except ImportError as error:
-        sys.exit(f"{error}: run `make bench-setup`, then this with .venv-bench/bin/python.")
+        sys.exit(f"{error}: run `make bench-setup`, then this with .venv-hijack/bin/python.")
     return worlds(given.suite or SUITES, given.style)
 
 

@@ -6,7 +6,7 @@ Layer: guard. Law: the strictest of the three is the answer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carapax.core.rules.judge import combine, judge
 from carapax.core.rules.outward import is_outward
@@ -67,7 +67,7 @@ def _with_blanks(decision: Decision, call: CanonicalCall) -> Decision:
         for t in a.traces
         if t.origin not in VOUCHED
     )
-    return Ask(decision.rule, decision.reason, decision.obligations, decision.typed, (*decision.blanks, *blanks))
+    return replace(decision, blanks=(*decision.blanks, *blanks))
 
 
 def _scan(call: CanonicalCall, scanner: Scanner) -> Decision:

@@ -130,7 +130,7 @@ class Scripted:
         told = told(arguments) if callable(told) else told
         if isinstance(told, Receipt):
             return replace(told, call=call.call)
-        text = told if isinstance(told, str) else json.dumps(told)
+        text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
         return Receipt(call.call, Outcome.DONE, text, content=told)
 
 

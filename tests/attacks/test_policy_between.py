@@ -80,7 +80,7 @@ each_change = pytest.mark.parametrize("change", CHANGES, ids=[change.__name__ fo
 
 @each_change
 def test_between_two_calls(office: Office, change: Callable[[Office], None]) -> None:
-    turn = office.room.turn("Mail bob.")
+    turn = office.room.turn("Mail bob@x.example.")
     assert turn.call("send_mail", **MAIL).outcome == "done"
     change(office)
     assert turn.call("send_mail", **MAIL).outcome == "refused"
@@ -98,7 +98,7 @@ def test_between_check_and_use(office: Office, change: Callable[[Office], None])
             change(office)
 
     office.room.on_event = strike
-    step = office.room.turn("Mail bob.").call("send_mail", **MAIL)
+    step = office.room.turn("Mail bob@x.example.").call("send_mail", **MAIL)
     assert step.outcome == "failed"
     assert office.room.ran == []
     assert office.room.entries()[-1]["kind"] == "receipt"
@@ -113,12 +113,12 @@ def test_between_the_question_and_the_yes(office: Office, change: Callable[[Offi
         await clicks(room, card)
 
     office.room.person = strikes
-    assert office.room.turn("Mail bob.").call("send_mail", **MAIL).outcome == "refused"
+    assert office.room.turn("Mail bob@x.example.").call("send_mail", **MAIL).outcome == "refused"
     assert office.room.ran == []
 
 
 def test_a_signed_change_counts_from_the_next_call_on(office: Office) -> None:
-    turn = office.room.turn("Mail bob.")
+    turn = office.room.turn("Mail bob@x.example.")
     assert turn.call("send_mail", **MAIL).outcome == "done"
     office.file.write(document(DENYING, 3))
     assert turn.call("send_mail", **MAIL).outcome == "refused"
@@ -134,7 +134,7 @@ def test_a_call_runs_under_the_policy_that_judged_it_or_not_at_all(office: Offic
             office.file.write(document(DENYING, 3))
 
     office.room.on_event = strike
-    office.room.turn("Mail bob.").call("send_mail", **MAIL)
+    office.room.turn("Mail bob@x.example.").call("send_mail", **MAIL)
     entry = next(entry for entry in office.room.entries() if entry["kind"] == "call")
     assert all(authorized.policy == entry["policy"] for authorized in office.room.authorized)
     assert office.room.ran == []
@@ -152,14 +152,14 @@ def test_a_call_runs_under_the_policy_that_judged_it_or_not_at_all(office: Offic
     ids=["a blank", "a line's end", "other line ends", "a remark", "only the serial"],
 )
 def test_the_signature_is_over_every_byte(office: Office, forge: Callable[[bytes], bytes]) -> None:
-    turn = office.room.turn("Mail bob.")
+    turn = office.room.turn("Mail bob@x.example.")
     office.file.path.write_bytes(forge(office.file.path.read_bytes()))
     assert turn.call("send_mail", **MAIL).outcome == "refused"
     assert office.room.ran == []
 
 
 def test_what_every_call_ran_under_stands_in_the_ledger(office: Office) -> None:
-    turn = office.room.turn("Mail bob.")
+    turn = office.room.turn("Mail bob@x.example.")
     turn.call("send_mail", **MAIL)
     office.file.write(document(EVERYTHING, 3))
     turn.call("send_mail", **MAIL)

@@ -13,6 +13,7 @@ from carapax.core.intent.clauses import Sentence
 from carapax.core.intent.grammar import NOUNY, bag
 from carapax.core.intent.superlatives import NARROWS, next_word, strip_breaks
 from carapax.core.intent.verbs import VERBS
+from carapax.core.terms.plan import Some
 
 _EVERY = bag("all each every tous toutes chaque tout toute both any")
 _EVERYONE = {"everyone": "people", "everybody": "people", "everything": "things"}
@@ -109,34 +110,99 @@ _AGAIN_MAX = 12
 
 
 def find_every(sentences: Sequence[Sentence]) -> frozenset[str]:
-    """The nouns under "all", "each", "every", in both numbers."""
+    """The nouns under "all", "each", "every" that nothing narrows, in both numbers."""
     found: set[str] = set()
+    for each in _quantified(sentences):
+        if not each.adjectives and not each.by_author:
+            found.update(both_numbers(each.noun))
     for sentence in sentences:
         words = strip_breaks(sentence.spoken)
-        for i, word in enumerate(words):
-            if word in _EVERYONE:
-                found.add(_EVERYONE[word])
-            elif words[i : i + 3] == _TOUT_LE_MONDE:
-                found.add("people")
-            elif word in _EVERY:
-                found.update(_nouns_after(words, i + 1))
+        found.update(_EVERYONE[word] for word in words if word in _EVERYONE)
+        if any(words[i : i + 3] == _TOUT_LE_MONDE for i in range(len(words))):
+            found.add("people")
     return frozenset(found)
 
 
-def _nouns_after(words: Sequence[str], i: int) -> Iterator[str]:
-    """The noun may come after an adjective or two: both words and their other number count, up to a preposition."""
+def find_some(sentences: Sequence[Sentence]) -> tuple[Some, ...]:
+    """What "all", "each", "every" means where adjectives or an author narrow it, and nothing else does."""
+    return tuple(dict.fromkeys(each for each in _quantified(sentences) if each.adjectives or each.by_author))
+
+
+def _quantified(sentences: Sequence[Sentence]) -> Iterator[Some]:
+    for sentence in sentences:
+        words = sentence.spoken
+        for i, word in enumerate(words):
+            if word in _EVERY and (found := _read_noun(words, i + 1)) is not None:
+                yield found
+
+
+def _read_noun(words: Sequence[str], i: int) -> Some | None:
+    """The noun after at most two adjectives, with what narrows it; None when something unknown does."""
     i = next_word(words, i)
+    run: list[str] = []
     for k, word in enumerate(words[i : i + 3]):
-        if word in _STOPS or word.startswith("0") or (k and word in VERBS and word not in NOUNY):
-            return
-        yield from both_numbers(word)
+        if (
+            (word in _STOPS and word not in _STATES)
+            or word in (",", ":")
+            or word.startswith("0")
+            or (k and word in VERBS and word not in _NAMES)
+        ):
+            break
+        run.append(word)
+    if not run:
+        return None
+    after = list(words[i + len(run) : i + len(run) + 8])
+    by_author = after[:1] == ["from"]
+    rest = after[1:] if by_author else after
+    if not by_author and rest[:1] and rest[0] in _NARROWING and not (_is_whole(rest) or _is_told(rest)):
+        return None
+    if by_author and any(word in NARROWS for word in _clause(rest)):
+        return None
+    return Some(run[-1], tuple(run[:-1]), by_author)
+
+
+def _clause(words: Sequence[str]) -> Sequence[str]:
+    end = next((i for i, word in enumerate(words) if word in (",", ":", "and", "then", "et", "puis")), len(words))
+    return words[:end]
+
+
+def _is_told(after: Sequence[str]) -> bool:
+    """ "All users that lunch is ready": what they are told, not which of them."""
+    return (
+        after[0] in ("that", "que")
+        and len(after) > 1
+        and after[1] not in VERBS
+        and after[1] not in _RELATIVE_VERBS
+        and not after[1].endswith("ed")
+    )
+
+
+def _is_whole(after: Sequence[str]) -> bool:
+    """ "In my inbox", "on the drive": a place that holds all there are narrows nothing."""
+    return after[0] in ("in", "on", "dans", "sur", "of") and any(word in _WHOLES for word in after[1:4])
 
 
 _STOPS = NARROWS | bag(
     "i you he she they we je tu il nous vous the a an le la les un une have has do does did can will "
     "would to for in on of and or is are was were by it them my posted shared sent mentioned received "
     "listed from into il de du des dans sur et ou à au par please "
-    "ending starting commençant"
+    "ending starting commençant as comme"
+)
+_NARROWING = NARROWS | bag(
+    "in on of for about by mentioned posted shared sent received listed named called labeled labelled tagged matching ending "
+    "marked assigned related belonging created made older newer larger smaller dans sur de du des pour au aux par nommés"
+)
+_NAMES = NOUNY | bag(
+    "message messages mail mails email emails post posts order orders note notes file files invite invites transfer transfers "
+    "call calls report reports task tasks test tests request requests comment comments"
+)
+_STATES = bag("unread open")
+_RELATIVE_VERBS = bag(
+    "wrote sent made came got left gave paid bought said took went are is was were have has had did do does can could will would may might "
+    "should contain i you we they he she"
+)
+_WHOLES = bag(
+    "drive cloud inbox mailbox workspace calendar account disk computer slack company office boîte agenda compte"
 )
 
 

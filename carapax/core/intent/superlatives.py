@@ -96,7 +96,9 @@ def _superlatives(words: tuple[str, ...], following: Sequence[str]) -> Iterator[
         hit = _at(words, i)
         if hit is not None:
             direction, measure, noun, counted, used = hit
-            yield Superlative(direction, measure, noun, later or _is_narrowed(words, used), counted)
+            by_author = "from" in words[max(used) + 1 : max(used) + 2]
+            used |= {max(used) + 1} if by_author else set()
+            yield Superlative(direction, measure, noun, later or _is_narrowed(words, used), counted, by_author)
 
 
 _Hit = tuple[Direction, str, str, str, frozenset[int]]

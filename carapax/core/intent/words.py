@@ -37,6 +37,7 @@ def plan_words(text: str, tools: Sequence[ToolManifest]) -> Plan:
         domains=_domains(said, tools, names_file=FILE.search(text) is not None),
         superlatives=find_superlatives(sentences),
         every=marks.find_every(sentences),
+        some=marks.find_some(sentences),
         prefixes=marks.find_prefixes(text),
         sources=_sources(masked, tools),
         delegates=marks.delegates(replace_values(text)),

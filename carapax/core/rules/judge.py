@@ -109,27 +109,25 @@ def _stands_in(finding: Finding, lines: tuple[str, ...]) -> bool:
 
 
 def combine(policy: Decision, rules: Decision) -> Decision:
-    """The stricter of two answers; two questions become one card."""
-    for answer in (policy, rules):
-        if isinstance(answer, Deny):
-            return answer
-    if isinstance(policy, Ask) and isinstance(rules, Ask):
-        first = rules if rules.blanks or rules.choices else policy
-        return Ask(
-            first.rule,
-            first.reason,
-            policy.obligations | rules.obligations,
-            (*policy.typed, *rules.typed),
-            (*policy.blanks, *rules.blanks),
-            policy.choices or rules.choices,
-            policy.choices_source or rules.choices_source,
-            policy.factor or rules.factor,
-            max(policy.people, rules.people),
-        )
-    if isinstance(policy, Ask):
+    """The stricter of two answers; two questions become one card, and nothing that either asks for is lost."""
+    if isinstance(policy, Deny):
         return policy
-    if isinstance(rules, Ask) and isinstance(policy, Allow):
-        return Ask(
-            rules.rule, rules.reason, policy.obligations, rules.typed, rules.blanks, rules.choices, rules.choices_source
-        )
-    return policy
+    if isinstance(rules, Deny):
+        return rules
+    obligations = policy.obligations | rules.obligations
+    asks = [answer for answer in (policy, rules) if isinstance(answer, Ask)]
+    if not asks:
+        return Allow(policy.rule, obligations)
+    first = next((ask for ask in reversed(asks) if ask.blanks or ask.choices), asks[0])
+    picking = next((ask for ask in asks if ask.choices), first)
+    return Ask(
+        first.rule,
+        first.reason,
+        obligations,
+        tuple(role for ask in asks for role in ask.typed),
+        tuple(dict.fromkeys(blank for ask in asks for blank in ask.blanks)),
+        picking.choices,
+        picking.choices_source,
+        any(ask.factor for ask in asks),
+        max(ask.people for ask in asks),
+    )

@@ -18,10 +18,11 @@ from carapax.core.flow.mentions import is_generic
 from carapax.core.flow.records import Record
 from carapax.core.flow.tokens import tokens
 from carapax.core.flow.words import names, names_amount
+from carapax.core.intent.marks import both_numbers
 from carapax.core.rules.task import Task
 from carapax.core.terms.action import ArgRole, FieldRole
 from carapax.core.terms.label import Integrity
-from carapax.core.terms.plan import Direction, Superlative
+from carapax.core.terms.plan import Direction, Some, Superlative
 
 _MEASURED = {
     "size": (FieldRole.NUMBER,),
@@ -43,12 +44,15 @@ def is_superlative(value: str, task: Task) -> bool:
 
 
 def _is_extreme(value: str, wanted: Superlative, task: Task) -> bool:
-    ranked = {
-        record_id(record): (key, record)
+    among = [
+        record
         for record in _scan(task)
-        if _is_called(record, wanted.noun) and (key := _measure(record, wanted.measure)) is not None
+        if _is_called(record, wanted.noun) and (not wanted.by_author or _is_by_named(record, task))
+    ]
+    ranked = {
+        record_id(record): (key, record) for record in among if (key := _measure(record, wanted.measure)) is not None
     }
-    if len(ranked) < 1 or any(_is_called(r, wanted.noun) and record_id(r) not in ranked for r in _scan(task)):
+    if not ranked or any(record_id(record) not in ranked for record in among):
         return False
     keys = [key for key, _ in ranked.values()]
     end = max(keys) if wanted.direction is Direction.MOST else min(keys)
@@ -97,7 +101,7 @@ def _is_most_counted(value: str, wanted: Superlative, task: Task) -> bool:
 
 def is_one_of_all(value: str, role: ArgRole, task: Task) -> bool:
     """Whether the owner said "all users" and this is one of them, as the system of record lists them."""
-    if not task.plan.every:
+    if not task.plan.every and not task.plan.some:
         return False
     if role in (ArgRole.RECIPIENT, ArgRole.PRINCIPAL):
         places = task.knowledge.by_address.get(address_form(value), ())
@@ -109,6 +113,8 @@ def is_one_of_all(value: str, role: ArgRole, task: Task) -> bool:
 def _is_listed(record: Record, value: str, role: ArgRole, task: Task) -> bool:
     if role in (ArgRole.RECIPIENT, ArgRole.PRINCIPAL) and not (record.org or record.directory):
         return False  # "everybody" never means strangers who wrote in
+    if role not in (ArgRole.RECIPIENT, ArgRole.PRINCIPAL) and any(_fits(record, some, task) for some in task.plan.some):
+        return value in record.of(FieldRole.ID, FieldRole.NAME)
     for spec, values in record.fields:
         called = task.plan.every & ({*spec.words} | ({*record.nouns} if spec.role in _NAMING else set()))
         if value in values and spec.integrity >= Integrity.CATALOG and called:
@@ -117,6 +123,35 @@ def _is_listed(record: Record, value: str, role: ArgRole, task: Task) -> bool:
 
 
 _NAMING = (FieldRole.ID, FieldRole.NAME, FieldRole.ADDRESS)
+
+
+def _fits(record: Record, some: Some, task: Task) -> bool:
+    """Whether the record is of the kind and every word that narrows it holds, by typed fields alone."""
+    called = any(_is_called(record, noun) for noun in both_numbers(some.noun))
+    return (
+        called
+        and (not some.by_author or _is_by_named(record, task))
+        and all(_is_so(record, word) for word in some.adjectives)
+    )
+
+
+def _is_by_named(record: Record, task: Task) -> bool:
+    """Whether its author, as the system of record has it, is somebody the owner named."""
+    author = next((values for spec, values in record.fields if spec.reader and spec.integrity >= Integrity.CATALOG), ())
+    return bool(author) and names(task.said, ArgRole.RECIPIENT, author[0])
+
+
+def _is_so(record: Record, word: str) -> bool:
+    """ "Unread", "open", "shared": a flag of that name is set, its opposite is not, or a status says just that."""
+    for spec, values in record.fields:
+        if spec.role is not FieldRole.FLAG or spec.integrity < Integrity.CATALOG or len(values) != 1:
+            continue
+        called, value = {spec.name.casefold(), *spec.words}, values[0].casefold()
+        if (word in called and value == "true") or value == word:
+            return True
+        if word.startswith("un") and word[2:] in called and value == "false":
+            return True
+    return False
 
 
 def fits_prefix(value: str, task: Task) -> bool:

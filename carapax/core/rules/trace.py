@@ -38,6 +38,9 @@ _SHORT = 4
 """An id shorter than this may stand in the owner's words by chance ("5 hours"); it must be called an id there."""
 _CALLED_ID = frozenset({"id", "ids", "number", "no", "nr", "numéro", "n", "ref", "issue", "ticket", "pr", "order"})
 
+MIN_SECRET = 6
+"""Characters of a secret that stands in the owner's words without quotes, at least."""
+
 MAX_TEXTS = 5_000
 """Texts searched for an untrusted value's source."""
 
@@ -58,7 +61,10 @@ def trace_value(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -
 def _trace_secret(value: str, task: Task) -> Trace:
     if value.startswith(HANDLE):
         return Trace(value, Origin.HANDLE)
-    return Trace(value, Origin.OWNER_WORDS if names(task.words, ArgRole.SECRET, value) else Origin.MODEL)
+    # A plain word of the sentence is not a secret that was given: it must stand in quotes, or look like one.
+    given = value in task.words.quoted or (len(value) >= MIN_SECRET and not value.isalpha())
+    named = given and names(task.words, ArgRole.SECRET, value)
+    return Trace(value, Origin.OWNER_WORDS if named else Origin.MODEL)
 
 
 def _is_self(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:

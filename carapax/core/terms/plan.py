@@ -26,6 +26,16 @@ class Superlative:
     noun: str  # the word that follows, as written, casefolded: "file"; "" when none
     filtered: bool = False  # the words also narrow the set ("under 200"), so it cannot simply be computed
     counted: str = ""  # for the measure "count": what is counted: "users", "messages"
+    by_author: bool = False  # only among those "from" somebody whom the words name
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """ "All unread mails from Bob": every one of a kind that fits these words and nothing else."""
+
+    noun: str
+    adjectives: tuple[str, ...] = ()
+    by_author: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,8 @@ class Plan:
     tools: frozenset[str] = frozenset()  # tools asked for by their own words
     domains: frozenset[str] = frozenset()  # private domains that the words name
     superlatives: tuple[Superlative, ...] = ()
-    every: frozenset[str] = frozenset()  # nouns under "all", "each", "every", casefolded
+    every: frozenset[str] = frozenset()  # nouns under "all", "each", "every" that nothing narrows, casefolded
+    some: tuple[Some, ...] = ()  # the same, narrowed by adjectives or an author
     prefixes: tuple[str, ...] = ()  # "starting with X", "named X…"
     sources: frozenset[str] = frozenset()  # domains pointed at as a source: "based on the emails"
     delegates: bool = False  # "do what it says": a text is to be obeyed

@@ -39,6 +39,7 @@ def plan(text: str) -> Plan:
     [
         ("Which is the largest file?", Superlative(MOST, "size", "file")),
         ("open the newest invoice", Superlative(MOST, "date", "invoice")),
+        ("delete the newest note", Superlative(MOST, "date", "note")),
         ("delete the oldest backup", Superlative(LEAST, "date", "backup")),
         ("book the cheapest flight", Superlative(LEAST, "price", "flight")),
         ("what is the most expensive hotel", Superlative(MOST, "price", "hotel")),
@@ -89,7 +90,13 @@ def test_what_is_no_superlative(text: str) -> None:
     [
         ("mail all users", {"user", "users"}),
         ("greet each person", {"person", "people"}),
-        ("delete every file ending in .tmp", {"file", "files"}),
+        ("delete every file ending in .tmp", set()),
+        ("close all issues labeled bug", set()),
+        ("delete all mails from Bob", set()),
+        ("message all users that lunch is ready", {"user", "users"}),
+        ("message all users that wrote today", set()),
+        ("delete all the files in the drive", {"file", "files"}),
+        ("delete all files in the folder old", set()),
         ("visit all the websites", {"website", "websites"}),
         ("tell everyone", {"people"}),
         ("tous les fichiers", {"fichier", "fichiers"}),

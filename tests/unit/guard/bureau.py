@@ -26,6 +26,8 @@ from tests.unit.guard.rig import KEY, Rig
 OPEN = '@id("all") @reason("Everything.") permit (principal, action, resource);'
 ASKING = '@id("asked") @reason("A person says so.") permit (principal, action, resource) when { context.approved };'
 
+KEEPING = OPEN.replace("@reason", '@obligations("keep_versions") @reason')
+
 Answering = Callable[[Approval], Approval]
 
 

@@ -27,7 +27,9 @@ def manifest(*specs: RecordSpec, readers: str = "owner", domain: str = "") -> To
 
 
 def read(spec: RecordSpec, content: object, **arguments: Any) -> list[tuple[str, ...]]:
-    return [tuple(v for _, values in r.fields for v in values) for r in read_records(manifest(spec), arguments, content)]
+    return [
+        tuple(v for _, values in r.fields for v in values) for r in read_records(manifest(spec), arguments, content)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,9 @@ def test_a_result_cannot_say_what_the_call_s_argument_was() -> None:
 
 def test_a_record_knows_its_tool_its_readers_and_its_domain() -> None:
     spec = RecordSpec("note", ("note", "notes"), fields=(WHO, NAME), directory=True)
-    (told,) = read_records(manifest(spec, readers="org", domain="diary"), {}, {"from": {"mail": "a@b.example"}, "name": "n"})
+    (told,) = read_records(
+        manifest(spec, readers="org", domain="diary"), {}, {"from": {"mail": "a@b.example"}, "name": "n"}
+    )
     assert (told.kind, told.tool, told.nouns, told.domain) == ("note", "tell", ("note", "notes"), "diary")
     assert (told.org, told.directory, told.readers(), told.of(FieldRole.NAME)) == (True, True, ("a@b.example",), ("n",))
     assert told.of(FieldRole.NAME, FieldRole.ADDRESS) == ("a@b.example", "n")  # in the order of the fields
@@ -86,7 +90,11 @@ def test_a_record_knows_its_tool_its_readers_and_its_domain() -> None:
 
 def test_several_kinds_in_one_result() -> None:
     both = manifest(RecordSpec("a", at="as", fields=(ID,)), RecordSpec("b", at="bs", fields=(ID,)))
-    assert [r.kind for r in read_records(both, {}, {"as": [{"id": 1}], "bs": [{"id": 2}, {"id": 3}]})] == ["a", "b", "b"]
+    assert [r.kind for r in read_records(both, {}, {"as": [{"id": 1}], "bs": [{"id": 2}, {"id": 3}]})] == [
+        "a",
+        "b",
+        "b",
+    ]
     assert read_records(manifest(), {}, [{"id": 1}]) == ()
 
 

@@ -64,6 +64,7 @@ MAIL = RecordSpec(
         field("sender", F.ADDRESS, "sender", "from", reader=True),
         field("body", F.TEXT, typed=False),
         field("date", F.DATE),
+        field("read", F.FLAG, "read"),
     ),
 )
 FILE = RecordSpec(

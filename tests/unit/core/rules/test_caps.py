@@ -55,9 +55,7 @@ def rules(what: tuple[str, dict[str, Any]], counts: Counts, tables: Tables, *, t
     ],
 )
 @pytest.mark.parametrize("tainted", [False, True])
-def test_caps(
-    what: tuple[str, dict[str, Any]], counts: Counts, tables: Tables, held: set[str], tainted: bool
-) -> None:
+def test_caps(what: tuple[str, dict[str, Any]], counts: Counts, tables: Tables, held: set[str], tainted: bool) -> None:
     assert rules(what, counts, tables, tainted=tainted) == held
 
 

@@ -140,7 +140,7 @@ def test_a_picked_line_asks_for_what_it_asks() -> None:
     ],
 )
 def test_a_loss_that_nobody_asked_for(context: Label, effects: frozenset[Effect], denied: bool) -> None:
-    answer = judge_loss(context, Plan(effects=effects))
+    answer = judge_loss(Desk("tidy up").call("run_code", command="rm a"), context, Plan(effects=effects))
     assert (answer is not None) is denied
     if answer is not None:
         assert isinstance(answer, Deny)

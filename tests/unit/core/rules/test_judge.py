@@ -124,7 +124,9 @@ def test_needs_are_ordered() -> None:
 
 def test_every_unnamed_value_is_its_own_blank() -> None:
     desk = Desk("mail bob@x.example and others")
-    asked = desk.judge("send_mail", to=["a@evil.example", "bob@x.example", "b@evil.example"], text="see www.evil.example")
+    asked = desk.judge(
+        "send_mail", to=["a@evil.example", "bob@x.example", "b@evil.example"], text="see www.evil.example"
+    )
     assert isinstance(asked, Ask)
     assert [(b.argument, b.role, b.shown) for b in asked.blanks] == [
         ("to", "recipient", "a@evil.example"),

@@ -27,7 +27,9 @@ from carapax.core.terms.ids import PrincipalId, ToolName
 from carapax.core.terms.label import PUBLIC, Readers
 from tests.unit.core.rules.office import TOOLS, Desk, arg, card, tool
 
-MAIL = [{"id": "m-1", "subject": "Kite day", "sender": "liv@sea.example", "body": "Bring a kite.", "date": "2026-04-01"}]
+MAIL = [
+    {"id": "m-1", "subject": "Kite day", "sender": "liv@sea.example", "body": "Bring a kite.", "date": "2026-04-01"}
+]
 TALK = [{"author": "Pia", "text": "The kettle is silver."}]
 SEND: dict[str, Any] = {"to": ["bob@x.example"], "text": "It says: bring a kite."}
 

@@ -318,3 +318,30 @@ def test_caps_are_hard() -> None:
         assert Desk("message Tom 'hi'", tainted=False, counts=counts, tables=caps).answer(say[0], **say[1]) == answer
     desk = Desk("write a", tainted=False, counts=Counts(files=3), tables=caps)
     assert desk.answer("write_here", path="a", text="") == "deny caps.files"
+
+
+INBOX = [
+    {"id": "m-101", "subject": "One", "sender": "bob@x.example", "body": "", "date": "2026-03-01", "read": False},
+    {"id": "m-102", "subject": "Two", "sender": "bob@x.example", "body": "", "date": "2026-03-02", "read": True},
+    {"id": "m-103", "subject": "Three", "sender": "eve@evil.example", "body": "", "date": "2026-03-03", "read": False},
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "deletable"),
+    [
+        ("delete all mails", {"m-101", "m-102", "m-103"}),
+        ("delete all mails from bob@x.example", {"m-101", "m-102"}),
+        ("delete all unread mails", {"m-101", "m-103"}),
+        ("delete all unread mails from bob@x.example", {"m-101"}),
+        ("delete the newest mail", {"m-103"}),
+        ("delete the newest mail from bob@x.example", {"m-102"}),
+        ("delete all mails about the garden", set()),
+        ("delete all mails older than a week", set()),
+        ("delete all funny mails", set()),
+        ("delete the newest mail with a picture", set()),
+    ],
+)
+def test_all_and_newest_mean_those_that_typed_fields_say(words: str, deletable: set[str]) -> None:
+    desk = Desk(words).read("read_mail", INBOX)
+    assert {mail["id"] for mail in INBOX if desk.answer("delete_mail", mail=mail["id"]) == "allow"} == deletable
