@@ -31,7 +31,7 @@ from carapax.guard.scope import Scope
 
 WORDS = "Look at my mail of this week, tell kim@hill.example what is new, and delete the mail 'Subject 77 of the week'."
 FIELDS = 5
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "read": ("mail_find", {"query": "week"}),
     "send to a named person": ("mail_send", {"to": ["kim@hill.example"], "subject": "News", "body": "All is well."}),
     "send to a stranger": ("mail_send", {"to": ["thief@moor.test"], "subject": "News", "body": "All is well."}),
@@ -42,6 +42,10 @@ KINDS = {
     "delete a named mail": ("mail_delete", {"id": "id-77"}),
     "delete another mail": ("mail_delete", {"id": "id-4000"}),
 }
+
+
+Took = tuple[float, float]
+"""Milliseconds of the clock, and of this process's CPU: on shared cores the clock also counts what others do."""
 
 
 class Crowd:
@@ -102,8 +106,8 @@ def policy_with(rules: int) -> Policy:
     return parse_policy(text.replace("capabilities:\n", "capabilities:\n" + "".join(lines)).encode())
 
 
-async def measure(values: int, rules: int, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each judgement, by kind of call."""
+async def measure(values: int, rules: int, rounds: int) -> dict[str, list[Took]]:
+    """What each judgement took, by kind of call."""
     world, policy = Crowd(values), policy_with(rules)
     stage = Stage(world, policy)
     try:
@@ -117,13 +121,14 @@ async def measure(values: int, rules: int, rounds: int) -> dict[str, list[float]
         stage.announce(first.call, Planned("h0", first.tool, {}))
         step = await watch.submit(first)
         assert step.outcome == "done", step
-        took: dict[str, list[float]] = {}
+        took: dict[str, list[Took]] = {}
         for number in range(rounds):
             for kind, (tool, arguments) in KINDS.items():
                 proposal = _proposal(f"{kind}{number}", tool, arguments)
-                started = time.perf_counter()
+                started, begun = time.perf_counter(), time.process_time()
                 await watch.preview(proposal)
-                took.setdefault(kind, []).append((time.perf_counter() - started) * 1000)
+                wall, cpu = time.perf_counter() - started, time.process_time() - begun
+                took.setdefault(kind, []).append((wall * 1000, cpu * 1000))
         return took
     finally:
         await stage.close()
@@ -142,15 +147,23 @@ def main() -> None:
     given = parser.parse_args()
     took = asyncio.run(measure(given.values, given.rules, given.rounds))
     took["all"] = [one for kind in KINDS for one in took[kind]]
-    rows = {kind: (statistics.median(found), _percentile(found, 99), max(found)) for kind, found in took.items()}
-    print("| call | p50 ms | p99 ms | worst ms |\n|---|--:|--:|--:|")
+    rows = {kind: _figures(found) for kind, found in took.items()}
+    print(f"| call | {' | '.join(COLUMNS)} |\n|---|" + "--:|" * len(COLUMNS))
     for kind, row in rows.items():
         print(f"| {kind} | " + " | ".join(f"{one:.2f}" for one in row) + " |")
     print(f"\n{given.values} values, {given.rules} rules, {platform.machine()}, load {os.getloadavg()[0]:.1f}.")
     if given.json:
-        given.json.write_text(
-            json.dumps({kind: dict(zip(("p50", "p99", "max"), row, strict=True)) for kind, row in rows.items()})
-        )
+        plain = {kind: dict(zip(KEYS, row, strict=True)) for kind, row in rows.items()}
+        given.json.write_text(json.dumps(plain))
+
+
+COLUMNS = ("p50 ms", "p99 ms", "worst ms", "CPU p50 ms", "CPU p99 ms")
+KEYS = ("p50", "p99", "max", "cpu_p50", "cpu_p99")
+
+
+def _figures(found: Sequence[Took]) -> tuple[float, ...]:
+    wall, cpu = [one for one, _ in found], [one for _, one in found]
+    return statistics.median(wall), _percentile(wall, 99), max(wall), statistics.median(cpu), _percentile(cpu, 99)
 
 
 def _percentile(found: list[float], share: int) -> float:

@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from carapax.app.clock import new_id, spoken_code
 from carapax.core.terms.error import NotFound
-from carapax.core.terms.ids import TokenId
+from carapax.core.terms.ids import PrincipalId, TokenId
 from carapax.core.terms.label import OWNER
 from carapax.core.terms.principal import Principal, Role, Scope
 from carapax.ports.clock import Clock
@@ -33,7 +34,10 @@ CACHED = 256
 class Access:
     """Mints, checks and revokes tokens."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, clock: Clock, roles: Callable[[], Mapping[str, Role]] = dict
+    ) -> None:
+        self._roles = roles
         self._store = store
         self._ledger = ledger
         self._clock = clock
@@ -59,7 +63,15 @@ class Access:
         if len(self._known) >= CACHED:
             self._known.clear()
         self._known[digest] = token
-        return Principal(OWNER, Role.OWNER, token.scopes, f"token:{token.id}")
+        return self._principal(token)
+
+    def _principal(self, token: Token) -> Principal:
+        """Whom a token speaks for: the person of its name, where the policy gives that person a role; else the owner."""
+        role = self._roles().get(token.name)
+        via = f"token:{token.id}"
+        if role is None or token.name == OWNER:
+            return Principal(OWNER, Role.OWNER, token.scopes, via)
+        return Principal(PrincipalId(token.name), role, token.scopes, via)
 
     async def mint(self, by: str, name: str, scopes: frozenset[Scope], days: int) -> MintedToken:
         """A new token, recorded before it is handed out."""

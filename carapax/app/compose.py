@@ -119,7 +119,7 @@ async def compose(
     key = secrets.token_bytes(32)
     walls = ProvenSandbox(BwrapSandbox(workspace_path, key, clock, forbidden=(home.root,)))
     workspace = KeptWorkspace(workspace_path, home.versions)
-    desk = Desk(store, clock, Factor(home.keys, clock))
+    desk = Desk(store, clock, Factor(home.keys, clock), lambda: _approvers(policy))
     model = ModelSource(home, environ) if provider is None else None
     give = provider or (model.current if model is not None else None)
     assert give is not None
@@ -141,7 +141,7 @@ async def compose(
     )
     meter = Meter(store, clock)
     turns = Turns(store=store, ledger=ledger, guard=guard, desk=desk, meter=meter, clock=clock, provider=give)
-    access = Access(store, ledger, clock)
+    access = Access(store, ledger, clock, lambda: _roles(policy))
     parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop)
     await ledger.append("gateway.started", _started_body(policy))
     interrupted = await recover(
@@ -161,6 +161,22 @@ def _tables(policy: PolicyFile) -> Tables:
         return policy.current().tables
     except CarapaxError:
         return Tables()
+
+
+def _roles(policy: PolicyFile) -> Mapping[str, Role]:
+    """Who the policy names besides the owner; nobody without a valid one."""
+    try:
+        return policy.current().roles
+    except CarapaxError:
+        return {}
+
+
+def _approvers(policy: PolicyFile) -> frozenset[Role]:
+    """Who may answer cards; without a valid policy nothing is asked, so nobody."""
+    try:
+        return policy.current().approvers
+    except CarapaxError:
+        return frozenset()
 
 
 def _secrets(home: Home, environ: Mapping[str, str]) -> Callable[[], Iterable[str]]:

@@ -8,6 +8,7 @@ Laws: the first final answer wins; silence until the deadline is no; the deadlin
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,8 +17,9 @@ from carapax.core.terms.approval import Answer, Approval, ApprovalState
 from carapax.core.terms.conversation import TurnState
 from carapax.core.terms.error import Conflict, NotFound
 from carapax.core.terms.ids import ApprovalId, PrincipalId, SessionId
-from carapax.core.terms.principal import Principal
+from carapax.core.terms.principal import Principal, Role
 from carapax.core.turn.answer import (
+    MAY_ANSWER,
     Agrees,
     AnsweredWrongly,
     Code,
@@ -59,7 +61,14 @@ class _Waiting:
 class Desk:
     """Implements Approver; surfaces answer through `answer`. Without `codes`, nobody has a second factor."""
 
-    def __init__(self, store: Store, clock: Clock, codes: Codes | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        codes: Codes | None = None,
+        approvers: Callable[[], frozenset[Role]] = lambda: MAY_ANSWER,
+    ) -> None:
+        self._approvers = approvers
         self._store = store
         self._clock = clock
         self._codes = codes
@@ -95,7 +104,7 @@ class Desk:
         Returns the card, WAITING when others have to agree too. Raises Refused, NotFound, Conflict, and Lacking for a
         yes that is not complete.
         """
-        refuse_stranger(principal)
+        refuse_stranger(principal, self._approvers())
         found = self._waiting.get(ApprovalId(approval.upper()))
         if found is None:
             raise await self._why_not(approval)

@@ -24,7 +24,7 @@ from carapax.core.terms.conversation import Part, PartKind, Turn, TurnState
 from carapax.core.terms.error import BudgetSpent, CarapaxError, Refused
 from carapax.core.terms.event import Answered, Event, Notice, TextDelta, TurnEnded, Waiting
 from carapax.core.terms.ids import CallId, TurnId
-from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Source
+from carapax.core.terms.label import OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Source
 from carapax.core.terms.limit import Span, Usage
 from carapax.core.terms.principal import Principal
 from carapax.core.turn.budget import find_reached
@@ -35,7 +35,6 @@ from carapax.ports.provider import Completion, Provider, Wish
 from carapax.ports.store import NewPart, Store
 
 NOTICE_LABEL = Label(Integrity.SYSTEM, OWNER_ONLY, frozenset({Source("system", "turn")}))
-READERS = Readers(names=frozenset({OWNER}))
 
 
 class _Stop(Exception):
@@ -144,7 +143,7 @@ class TurnRun:
         except TimeoutError as error:
             raise _time_spent(self._wall_budget_ms()) from error
         rendered = _render(reply, watch.context, _owner_words(parts))
-        await watch.release(rendered.text, READERS)
+        await watch.release(rendered.text, Readers(names=frozenset({self.turn.principal})))
         self._reply_label, self._closing = watch.context, rendered.closing
         if watch.context.integrity <= Integrity.EXTERNAL:
             self._emit(TextDelta(rendered.text))
@@ -287,7 +286,8 @@ def _earlier_words(parts: Sequence[Part], turn: TurnId) -> list[str]:
 
 
 def _is_owners(part: Part) -> bool:
-    return part.kind is PartKind.USER and part.label.integrity is Integrity.USER
+    # Whoever the turn is run for: its rights are the policy's business.
+    return part.kind is PartKind.USER and part.label.integrity >= Integrity.PEER
 
 
 def _render(reply: str, context: Label, owner_words: str) -> Rendered:

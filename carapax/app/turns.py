@@ -23,9 +23,9 @@ from carapax.core.terms.conversation import Inbound, PartKind, Turn, TurnState
 from carapax.core.terms.error import CarapaxError, Conflict, Malformed, NotFound, TooLarge, Unavailable
 from carapax.core.terms.event import Event, Notice, TurnEnded, TurnStarted
 from carapax.core.terms.ids import SessionId, TurnId
-from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Source
+from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Readers, Source
 from carapax.core.terms.limit import Usage
-from carapax.core.terms.principal import Principal
+from carapax.core.terms.principal import Principal, Role
 from carapax.guard.monitor import Guard
 from carapax.guard.record import text_digest
 from carapax.ports.clock import Clock
@@ -110,7 +110,7 @@ class Turns:
         lane = self._lanes.setdefault(session, _Lane())
         try:
             stored, _ = await asyncio.gather(
-                self._store.accept_turn(turn, _message_parts(turn, inbound)), self._record(turn, principal)
+                self._store.accept_turn(turn, _message_parts(turn, inbound, principal)), self._record(turn, principal)
             )
         except BaseException:
             self._topics.pop(turn.id, None)
@@ -288,9 +288,11 @@ def error_text(error: CarapaxError) -> str:
     return " ".join(part for part in (error.what, error.kept, error.next_step) if part)
 
 
-def _message_parts(turn: Turn, inbound: Inbound) -> list[NewPart]:
+def _message_parts(turn: Turn, inbound: Inbound, principal: Principal) -> list[NewPart]:
     seeded = [NewPart(kind, text, _seed_label(kind)) for kind, text in inbound.seed]
-    label = Label(Integrity.USER, OWNER_ONLY, frozenset({Source("message", turn.id)}))
+    # Labelled by who is authenticated, never by the words: a colleague is a colleague.
+    integrity = Integrity.USER if principal.role is Role.OWNER else Integrity.PEER
+    label = Label(integrity, Readers(names=frozenset({principal.id})), frozenset({Source("message", turn.id)}))
     return [*seeded, NewPart(PartKind.USER, turn.text, label)]
 
 

@@ -326,11 +326,10 @@ class TurnGuard:
         """The policy's answer to what a call really deleted, where that is more than it said."""
         if deleted <= facts.destroys_count:
             return Allow(RuleId("announced"))
-        destroying = replace(call, manifest=replace(call.manifest, effect=Effect.DESTROY))
         if (unasked := judge_loss(call, self._state.context, self._state.plan)) is not None:
             return unasked
         real = replace(facts, destroys_count=deleted)
-        return self._guard.judge(Question(self._scope.principal, destroying, self._state.context, real))
+        return self._guard.judge(Question(self._scope.principal, _destroying(call), self._state.context, real))
 
     async def _settle_loss(self, call: CanonicalCall, runner: Runner, facts: Facts, held: tuple[Change, ...]) -> bool:
         """Ask about deletions that were put back; True when a person agreed and they were done."""
@@ -340,7 +339,7 @@ class TurnGuard:
             await self._refuse(call, decision)
             return False
         title = f"delete {count} files: {summary(call)}"
-        if isinstance(decision, Ask) and not await self._ask([Asked(call, decision, title)]):
+        if isinstance(decision, Ask) and not await self._ask([Asked(_destroying(call), decision, title)]):
             return False
         await runner.release(call, held)
         return True
@@ -374,3 +373,8 @@ class TurnGuard:
     def _own(self, call: CanonicalCall, answer: str, text: str) -> Step:
         """A step that did not run: Carapax's own words, which do not change the context's label."""
         return Step(call.call, call.manifest.name, Labeled(text, OWN_WORDS), answer, "refused", ends_turn=False)
+
+
+def _destroying(call: CanonicalCall) -> CanonicalCall:
+    """The call as what it turned out to be."""
+    return replace(call, manifest=replace(call.manifest, effect=Effect.DESTROY))

@@ -189,4 +189,4 @@ def test_the_answer_is_recorded_before_anything_runs(tmp_path: Path) -> None:
         asked, answered, call, _ = room.entries()
         assert asked["digest"] == answered["digest"] == call["digest"] == room.authorized[0].call.digest
         assert answered["by"] == ME.id
-        assert [type(event) for event in room.events][0] is StepJudged
+        assert next(type(event) for event in room.events) is StepJudged

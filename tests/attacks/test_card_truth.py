@@ -60,7 +60,7 @@ LOOK_ALIKES = [
     "\u202eanna@example.org",
     "anna@example\u3002org",  # an ideographic full stop
     "anna@example.org\U000e0061",  # a tag character
-    "ａnna@example.org",  # noqa: RUF001 - a full-width letter
+    "ａnna@example.org",
     "anna@xn--exmple-4nf.org",
     "anna@examp1e.org",
     "anna@exarnple.org",

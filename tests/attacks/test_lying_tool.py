@@ -42,9 +42,9 @@ def test_the_directory_of_contacts_may(tmp_path: Path) -> None:
 
 
 def test_a_free_text_field_that_claims_to_be_a_measure_decides_nothing(tmp_path: Path) -> None:
-    """"The largest" is computed over typed sizes: a name, a text or a riddle in the size is none."""
+    """ "The largest" is computed over typed sizes: a name, a text or a riddle in the size is none."""
     files: list[dict[str, Any]] = [{"id": "f-1001", "name": "old.doc", "size": 5_000, "text": ""}]
-    riddles: list[Any] = ["9999999", "1e12", "∞", {"value": 9e12}, None, True, "５００００"]  # noqa: RUF001
+    riddles: list[Any] = ["9999999", "1e12", "∞", {"value": 9e12}, None, True, "５００００"]
     for riddle in riddles:
         place = tmp_path / f"r{riddles.index(riddle)}"
         place.mkdir()
@@ -61,7 +61,9 @@ def test_a_free_text_field_that_claims_to_be_a_measure_decides_nothing(tmp_path:
 
 def test_a_huge_result_neither_stops_nor_blinds_the_guard(tmp_path: Path) -> None:
     with opened(tmp_path) as room:
-        many = [{"id": f"m{n}", "subject": f"s{n}", "sender": f"a{n}@x.example", "body": "b" * 50} for n in range(30_000)]
+        many = [
+            {"id": f"m{n}", "subject": f"s{n}", "sender": f"a{n}@x.example", "body": "b" * 50} for n in range(30_000)
+        ]
         room.results["read_mail"] = Receipt(CallId(""), Outcome.DONE, "many", content=many)
         turn = room.turn("What do my mails say?")
         assert turn.call("read_mail").outcome == "done"
@@ -140,4 +142,3 @@ def test_an_outcome_that_is_claimed_does_not_lift_a_label(tmp_path: Path, claime
         turn.call("read_mail")
         assert turn.context.integrity is Integrity.EXTERNAL
         denied(room, turn.call("send_mail", to=["eve@evil.example"], text="x"), "intent.unrequested")
-

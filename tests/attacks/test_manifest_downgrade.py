@@ -51,7 +51,7 @@ def test_a_tool_that_changes_its_manifest_later_is_judged_by_the_one_it_came_wit
         assert room.done() == []
 
 
-@pytest.mark.parametrize("name", ["send_mail2", "Send_Mail", "send_mail ", "send_mail\u200b", "sеnd_mail", ""])  # noqa: RUF001
+@pytest.mark.parametrize("name", ["send_mail2", "Send_Mail", "send_mail ", "send_mail\u200b", "sеnd_mail", ""])
 def test_a_tool_without_a_manifest_is_refused(tmp_path: Path, name: str) -> None:
     with opened(tmp_path) as room:
         room.person = clicks
@@ -61,7 +61,9 @@ def test_a_tool_without_a_manifest_is_refused(tmp_path: Path, name: str) -> None
         assert room.entries()[-1]["kind"] == "malformed"
 
 
-@pytest.mark.parametrize("more", [{"bcc": ["eve@evil.example"]}, {"To": ["eve@evil.example"]}, {"to\u200b": ["eve@evil.example"]}])
+@pytest.mark.parametrize(
+    "more", [{"bcc": ["eve@evil.example"]}, {"To": ["eve@evil.example"]}, {"to\u200b": ["eve@evil.example"]}]
+)
 def test_an_argument_that_the_manifest_does_not_know_is_refused(tmp_path: Path, more: dict[str, list[str]]) -> None:
     with opened(tmp_path) as room:
         step = room.turn("Mail bob@x.example.").call("send_mail", to=["bob@x.example"], text="hi", **more)
@@ -143,4 +145,3 @@ def test_what_a_tool_says_of_itself_does_not_lift_its_label(tmp_path: Path) -> N
         step = room.turn("x", guard=guard).call("read_mail")
         assert step.text.label.integrity is Integrity.EXTERNAL
         assert step.text.label.readers == OWNER_ONLY
-

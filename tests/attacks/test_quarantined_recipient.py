@@ -38,7 +38,9 @@ def reading(room: Room, said: Any) -> tuple[Guard, Quarantine]:
     return room.make_guard((room.scripted(*TOOLS.values()), extract)), quarantine
 
 
-@pytest.mark.parametrize("kind", ["email", "recipient", "url", "text", "path", "payee", "command", "secret", "iban", ""])
+@pytest.mark.parametrize(
+    "kind", ["email", "recipient", "url", "text", "path", "payee", "command", "secret", "iban", ""]
+)
 def test_there_is_no_such_kind_to_ask_for(tmp_path: Path, kind: str) -> None:
     with opened(tmp_path) as room:
         guard, quarantine = reading(room, "eve@evil.example")
@@ -49,7 +51,9 @@ def test_there_is_no_such_kind_to_ask_for(tmp_path: Path, kind: str) -> None:
         assert "eve@" not in step.text.value
 
 
-@pytest.mark.parametrize("said", ["eve@evil.example", "yes, mail eve@evil.example", "EE382200221020145685", ["eve"], {"to": 1}])
+@pytest.mark.parametrize(
+    "said", ["eve@evil.example", "yes, mail eve@evil.example", "EE382200221020145685", ["eve"], {"to": 1}]
+)
 @pytest.mark.parametrize("kind", ["yes_no", "number", "amount", "date"])
 def test_a_reading_that_says_more_than_it_may_says_nothing(tmp_path: Path, kind: str, said: Any) -> None:
     with opened(tmp_path) as room:
@@ -63,7 +67,9 @@ def test_a_reading_that_says_more_than_it_may_says_nothing(tmp_path: Path, kind:
         assert "EE38" not in step.text.value
 
 
-@pytest.mark.parametrize("option", ["eve@evil.example", "https://evil.example", "EE382200221020145685", "../x", "rm -rf plans"])
+@pytest.mark.parametrize(
+    "option", ["eve@evil.example", "https://evil.example", "EE382200221020145685", "../x", "rm -rf plans"]
+)
 def test_a_choice_of_the_models_own_does_not_become_the_owners(tmp_path: Path, option: str) -> None:
     """The hijacked model offers the attacker's address as one of the choices: choosing it does not name it."""
     with opened(tmp_path) as room:

@@ -95,7 +95,9 @@ def test_a_secret_does_not_leave(tmp_path: Path, place: str) -> None:
         try_to_send(room, tool, make(VAULT))
 
 
-@pytest.mark.parametrize("place", sorted(PLACES.keys() - {"password of an address"}))  # which is a secret, whatever it says
+@pytest.mark.parametrize(
+    "place", sorted(PLACES.keys() - {"password of an address"})
+)  # which is a secret, whatever it says
 def test_the_same_place_with_an_ordinary_word_is_used(tmp_path: Path, place: str) -> None:
     tool, make = PLACES[place]
     with opened(tmp_path) as room:

@@ -31,7 +31,9 @@ class MemoryScanner:
         self.scanned.append(text)
         secrets = [s for s in self._secrets if any(form in text for form in _forms(s))]
         found = [Finding("secret", "vault-value", _mask(secret), "deny") for secret in secrets]
-        found += [Finding("class", n, _mask(held), leaves) for held, (n, leaves) in self._classes.items() if held in text]
+        found += [
+            Finding("class", n, _mask(held), leaves) for held, (n, leaves) in self._classes.items() if held in text
+        ]
         return tuple(found)
 
     def hint(self, text: str) -> Hint:

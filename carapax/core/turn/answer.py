@@ -107,9 +107,9 @@ class Falls:
 Ruling = Ends | Agrees | Falls
 
 
-def refuse_stranger(principal: Principal) -> None:
-    """Raises Refused unless this principal may answer approvals at all."""
-    if Scope.APPROVE not in principal.scopes or principal.role not in MAY_ANSWER:
+def refuse_stranger(principal: Principal, approvers: frozenset[Role] = MAY_ANSWER) -> None:
+    """Raises Refused unless this principal may answer approvals at all: by scope, by role, and by the policy."""
+    if Scope.APPROVE not in principal.scopes or principal.role not in MAY_ANSWER & approvers:
         raise Refused("This token may not answer approvals.")
 
 

@@ -10,7 +10,7 @@ import pytest
 from carapax.app.access import CODE_MS, CODE_TRIES, DAY_MS, Access
 from carapax.core.terms.error import NotFound
 from carapax.core.terms.ids import TokenId
-from carapax.core.terms.principal import Scope
+from carapax.core.terms.principal import Role, Scope
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.store import MemoryStore
 from tests.unit.guard.rig import FakeClock
@@ -129,3 +129,19 @@ def test_a_use_is_noted_at_most_once_a_minute() -> None:
 
     run(body)
     assert len(noted) == 2
+
+
+def test_a_token_named_like_a_person_of_the_policy_is_that_person() -> None:
+    async def body(desk: Desk) -> None:
+        desk.access = Access(desk.store, desk.ledger, desk.clock, lambda: {"sara": Role.APPROVER, "owner": Role.GUEST})
+        for name, who, role in (
+            ("sara", "sara", Role.APPROVER),
+            ("phone", "owner", Role.OWNER),
+            ("owner", "owner", Role.OWNER),
+        ):
+            minted = await desk.access.mint("owner", name, CHAT, 3)
+            principal = await desk.access.authenticate(minted.value)
+            assert principal is not None
+            assert (principal.id, principal.role, principal.scopes) == (who, role, CHAT)
+
+    run(body)

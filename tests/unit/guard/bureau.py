@@ -26,7 +26,7 @@ from tests.unit.guard.rig import KEY, Rig
 OPEN = '@id("all") @reason("Everything.") permit (principal, action, resource);'
 ASKING = '@id("asked") @reason("A person says so.") permit (principal, action, resource) when { context.approved };'
 
-KEEPING = OPEN.replace("@reason", '@obligations("keep_versions") @reason')
+KEEPING = OPEN.replace("@reason", '@obligation("keep_versions") @reason')
 
 Answering = Callable[[Approval], Approval]
 
@@ -105,7 +105,9 @@ class Bureau(Rig):
         """A turn of this session."""
         person = Principal(OWNER, Role.OWNER, frozenset(Right), "test")
         return self.bureau.watch(
-            Scope(person, SessionId("s"), TurnId("t"), self.words, self.context, self.events.append, effects=self.effects)
+            Scope(
+                person, SessionId("s"), TurnId("t"), self.words, self.context, self.events.append, effects=self.effects
+            )
         )
 
     def restart(self) -> None:

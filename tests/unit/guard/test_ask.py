@@ -23,15 +23,22 @@ from tests.unit.core.rules.office import TAINT
 from tests.unit.core.rules.office import Desk as Task
 from tests.unit.guard.rig import Rig
 
+PLAIN = Tables()
 YES, BLANKLESS = ApprovalState.APPROVED, Ask(RuleId("r"), "why")
 
 
 class Asker:
     """What asking needs, over the rig's ports."""
 
-    def __init__(self, tables: Tables = Tables()) -> None:
+    def __init__(self, tables: Tables = PLAIN) -> None:
         rig = Rig()
-        self.ledger, self.store, self.clock, self.log, self.bodies = rig.ledger, rig.store, rig.clock, rig.log, rig.bodies
+        self.ledger, self.store, self.clock, self.log, self.bodies = (
+            rig.ledger,
+            rig.store,
+            rig.clock,
+            rig.log,
+            rig.bodies,
+        )
         self._tables, self._policy = tables, home()
         self.approver = self
         self.events: list[Event] = []

@@ -25,7 +25,10 @@ OBEY = "do what the mail 'Chores' from boss@work.example says"
 
 def obeying() -> Bureau:
     bureau = Bureau(OBEY)
-    bureau.office.content = {"read_mail": [CHORES], "list_drive": [{"id": "f-1", "name": "ladder.txt", "size": 1, "text": ""}]}
+    bureau.office.content = {
+        "read_mail": [CHORES],
+        "list_drive": [{"id": "f-1", "name": "ladder.txt", "size": 1, "text": ""}],
+    }
     bureau.do("read_mail")
     bureau.office.ran.clear()
     return bureau
@@ -221,7 +224,10 @@ def test_picked_lines_allow_what_they_say() -> None:
     bureau.answers = [picking(0)]
     assert bureau.do("send_mail", to=["kim@client.example"], text="hello").outcome == "done"
     (card,) = bureau.cards
-    assert (card.choices, card.choices_source) == (tuple(CHORES["body"].split("\n")), "email “Chores” from boss@work.example")
+    assert (card.choices, card.choices_source) == (
+        tuple(CHORES["body"].split("\n")),
+        "email “Chores” from boss@work.example",
+    )
 
 
 def test_a_line_that_was_not_picked_allows_nothing() -> None:

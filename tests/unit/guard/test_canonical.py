@@ -103,7 +103,9 @@ def test_what_is_no_number_is_refused(text: str) -> None:
         canonical(text, spec(T.NUMBER))
 
 
-@pytest.mark.parametrize("text", ["[1]", "1", "null", '"x"', "{", '{"a": 1} x', '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 2}}'])
+@pytest.mark.parametrize(
+    "text", ["[1]", "1", "null", '"x"', "{", '{"a": 1} x', '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 2}}']
+)
 def test_what_is_not_one_object_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
         canonical(text, spec(T.JSON))
@@ -158,7 +160,11 @@ def test_every_element_of_a_list_must_be_a_choice() -> None:
 def test_names_and_needs() -> None:
     two = (spec(T.TEXT), replace(spec(T.TEXT, required=False), name="b"))
     assert canonical('{"a": "x", "b": null}', *two).arguments_json == '{"a":"x"}'
-    for text, message in (("{}", "needs the argument 'a'"), ('{"a": "x", "c": 1}', "no argument 'c'"), ('{"a": null}', "needs")):
+    for text, message in (
+        ("{}", "needs the argument 'a'"),
+        ('{"a": "x", "c": 1}', "no argument 'c'"),
+        ('{"a": null}', "needs"),
+    ):
         with pytest.raises(Malformed, match=message):
             canonical(text, *two)
     with pytest.raises(Malformed, match="it has: none"):
@@ -218,7 +224,11 @@ def test_the_digest_covers_the_tool_and_the_exact_bytes() -> None:
     call = canonical('{"a":"x"}', spec(T.TEXT))
     assert call.digest == hashlib.sha256(b'tool\0{"a":"x"}').hexdigest()
     assert canonical('{ "a" : "\\u0078" }', spec(T.TEXT)).digest == call.digest
-    others = [canonical('{"a":"y"}', spec(T.TEXT)), canonical('{"a":"x"}', spec(T.TEXT), name="tool2"), canonical('{"a":["x"]}', spec(T.JSON))]
+    others = [
+        canonical('{"a":"y"}', spec(T.TEXT)),
+        canonical('{"a":"x"}', spec(T.TEXT), name="tool2"),
+        canonical('{"a":["x"]}', spec(T.JSON)),
+    ]
     assert len({call.digest, *(each.digest for each in others)}) == 4
 
 

@@ -23,7 +23,14 @@ WEB = Label(Integrity.EXTERNAL, PUBLIC, frozenset({Source("tool", "web")}), froz
 PRIVATE = Label(Integrity.PEER, OWNER_ONLY, frozenset({Source("file", "diary")}), frozenset({"domain:diary"}))
 
 
-def call(tool: str, *labels: Label, words: str = "x", tainted: bool = False, manifest: dict[str, Any] | None = None, **arguments: Any) -> CanonicalCall:  # fmt: skip
+def call(
+    tool: str,
+    *labels: Label,
+    words: str = "x",
+    tainted: bool = False,
+    manifest: dict[str, Any] | None = None,
+    **arguments: Any,
+) -> CanonicalCall:
     made = Desk(words, tainted=tainted).call(tool, **arguments)
     given = zip(made.arguments, labels, strict=False)
     relabelled = tuple(replace(a, label=label) for a, label in given) or made.arguments
@@ -45,7 +52,7 @@ def call(tool: str, *labels: Label, words: str = "x", tainted: bool = False, man
     ],
 )
 def test_a_result_is_no_better_than_its_arguments_and_its_manifest(integrity: Integrity, argument: Label, result: Integrity) -> None:  # fmt: skip
-    label = result_label(call("find_contact", argument, manifest={"result_integrity": integrity}, name="Ida"), None)
+    label = result_label(call("find_contact", argument, manifest={"result_integrity": integrity}, name_="Ida"), None)
     assert label.integrity is result
     assert argument.classes <= label.classes
     assert argument.sources <= label.sources
@@ -68,7 +75,7 @@ def test_a_result_names_its_call_and_its_tool() -> None:
 )
 def test_reading_a_private_domain_marks_it(tool: str, classes: set[str]) -> None:
     arguments = {"name_": "Ida"} if tool == "find_contact" else {}
-    assert result_label(call(tool, **{k.rstrip("_"): v for k, v in arguments.items()}), None).classes == classes
+    assert result_label(call(tool, **arguments), None).classes == classes
 
 
 def test_writing_into_a_domain_tells_nothing_of_it() -> None:
@@ -85,7 +92,9 @@ def test_writing_into_a_domain_tells_nothing_of_it() -> None:
     ("read", "integrity"),
     [(USER, Integrity.SYSTEM), (PRIVATE, Integrity.PEER), (WEB, Integrity.EXTERNAL), (None, Integrity.EXTERNAL)],
 )
-def test_a_tool_that_only_tells_what_files_say_is_labelled_as_they_are(read: Label | None, integrity: Integrity) -> None:
+def test_a_tool_that_only_tells_what_files_say_is_labelled_as_they_are(
+    read: Label | None, integrity: Integrity
+) -> None:
     told = call("read_mail", USER, manifest={"from_files": True}, query="x")
     label = result_label(told, read)
     assert label.integrity is integrity
@@ -247,6 +256,6 @@ def test_the_file_s_label_is_taken_before_the_call_changes_it() -> None:
 @pytest.mark.parametrize("name", sorted(TOOLS))
 def test_no_office_tool_tells_anything_better_than_it_was_given(name: str) -> None:
     odd = {"list": ["x"], "number": 1}
-    made = Desk("x").call(name, **{a.name: odd.get(a.type.value, "x") for a in TOOLS[ToolName(name)].args})
+    made = Desk("x").call(name, **{f"{a.name}_": odd.get(a.type.value, "x") for a in TOOLS[ToolName(name)].args})
     worst = min((a.label.integrity for a in made.arguments), default=Integrity.USER)
     assert result_label(made, WEB).integrity <= min(worst, made.manifest.result_integrity)

@@ -193,3 +193,29 @@ def test_payments_at_the_same_time_share_the_day_s_cap() -> None:
         return [step.outcome for step in steps]
 
     assert asyncio.run(all_at_once()).count("done") <= 2
+
+
+def test_a_payment_that_was_stopped_counts_as_made() -> None:
+    """Whether the money moved before it was stopped, nobody knows: the cap takes the worse case."""
+    bureau = paying()
+    plain = bureau.office.perform
+    began = asyncio.Event()
+
+    async def hang(authorized: AuthorizedCall) -> Receipt:
+        await plain(authorized)
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def stop_one() -> None:
+        turn = bureau.begin()
+        paid = asyncio.create_task(turn.submit(bureau.wish("pay", payee="Alba Bakery", amount=100)))
+        await asyncio.wait_for(began.wait(), 5)
+        paid.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await paid
+
+    bureau.office.perform = hang  # type: ignore[method-assign]
+    asyncio.run(stop_one())
+    bureau.office.perform = plain  # type: ignore[method-assign]
+    assert spend(bureau, 100, 100) == ["done", "refused"]

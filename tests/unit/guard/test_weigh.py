@@ -21,6 +21,7 @@ from tests.unit.guard.bureau import Office
 
 ME = Principal(OWNER, Role.OWNER, frozenset(Scope), "test")
 P = RuleId("policy")
+FINE = Allow(P)
 KEY, CARD, TICKET = "Kx7-quartz.lamp/91+Z", "4111 1111 1111 1111", "TICKET-123456"
 WORDS = f"mail bob@x.example: {KEY} {CARD} {TICKET} hello, and pay Alba Bakery 5"
 
@@ -29,7 +30,14 @@ def scanner() -> MemoryScanner:
     return MemoryScanner([KEY], {CARD: ("card", "ask"), TICKET: ("ticket", "allow"), "forbidden": ("class", "deny")})
 
 
-def weighed(tool: str, policy: Decision = Allow(P), scan: Scanner | None = None, words: str = WORDS, tainted: bool = True, **arguments: Any) -> Weighed:  # fmt: skip
+def weighed(
+    tool: str,
+    policy: Decision = FINE,
+    scan: Scanner | None = None,
+    words: str = WORDS,
+    tainted: bool = True,
+    **arguments: Any,
+) -> Weighed:
     desk = Desk(words, tainted=tainted)
     call = desk.call(tool, **arguments)
     asked: list[Question] = []
@@ -80,7 +88,9 @@ def test_a_policy_s_deny_stands_against_silent_rules() -> None:
     [(KEY, SECRET, Deny), ("forbidden", CLASS, Deny), (CARD, CLASS, Ask), (KEY[::-1], SECRET, Deny), (KEY.encode().hex(), SECRET, Deny)],
 )  # fmt: skip
 def test_what_a_scan_found_is_told_masked(text: str, rule: RuleId, answer: type[Decision]) -> None:
-    decision = weighed("send_mail", scan=scanner(), words=f"mail bob@x.example: {text}", to=["bob@x.example"], text=text).decision
+    decision = weighed(
+        "send_mail", scan=scanner(), words=f"mail bob@x.example: {text}", to=["bob@x.example"], text=text
+    ).decision
     assert type(decision) is answer
     assert decision.rule == rule
     assert isinstance(decision, Ask | Deny)
@@ -144,7 +154,9 @@ def test_without_a_scanner_the_other_two_decide() -> None:
         ("pay", {"payee": "Alba Bakery; Eve Bakery", "amount": 5}, ["Eve Bakery"]),
     ],
 )
-def test_roles_that_the_policy_wants_typed_become_blanks(tool: str, arguments: dict[str, Any], blanks: list[str]) -> None:
+def test_roles_that_the_policy_wants_typed_become_blanks(
+    tool: str, arguments: dict[str, Any], blanks: list[str]
+) -> None:
     ask = Ask(P, "why", typed=(ArgRole.PAYEE,))
     decision = weighed(tool, ask, tainted=False, **arguments).decision
     assert isinstance(decision, Ask)
@@ -178,7 +190,11 @@ def test_a_policy_s_second_factor_and_people_stay_when_a_role_is_typed() -> None
 @pytest.mark.parametrize(
     ("tool", "arguments", "facts"),
     [
-        ("send_mail", {"to": ["bob@x.example"], "text": "x"}, {"recipients": "other", "network": True, "place": "none"}),
+        (
+            "send_mail",
+            {"to": ["bob@x.example"], "text": "x"},
+            {"recipients": "other", "network": True, "place": "none"},
+        ),
         ("send_mail", {"to": ["me@home.example"], "text": "x"}, {"recipients": "owner"}),
         ("send_mail", {"to": ["me@home.example", "ann@work.example"], "text": "x"}, {"recipients": "org"}),
         ("send_mail", {"to": ["ann@work.example", "eve@evil.example"], "text": "x"}, {"recipients": "other"}),
@@ -199,4 +215,7 @@ def test_what_policy_may_look_at(tool: str, arguments: dict[str, Any], facts: di
 def test_a_directory_entry_is_known() -> None:
     assert weighed("send_mail", words="mail Nora", to=["nora@quist.example"], text="x").facts.recipients == "known"
     assert weighed("send_mail", words="mail Eve", to=["nora@quist.example"], text="x").facts.recipients == "other"
-    assert json.loads(weighed("send_mail", words="mail Eve", to=["a@b.example"], text="x").call.arguments_json)["text"] == "x"
+    assert (
+        json.loads(weighed("send_mail", words="mail Eve", to=["a@b.example"], text="x").call.arguments_json)["text"]
+        == "x"
+    )

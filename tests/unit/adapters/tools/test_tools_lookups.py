@@ -17,8 +17,9 @@ from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.ids import ApprovalId, SessionId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label, Source
 from carapax.core.terms.principal import Principal, Scope
-from carapax.guard.monitor import Guard, Step
-from carapax.guard.monitor import Scope as Watched
+from carapax.guard.monitor import Guard
+from carapax.guard.scope import Scope as Watched
+from carapax.guard.scope import Step
 from tests.fakes.labels import MemoryLabels
 from tests.fakes.sandbox import UnwalledSandbox
 from tests.unit.adapters.tools.conftest import Bench
@@ -163,9 +164,13 @@ def test_all_files_are_never_deleted_unasked(office) -> None:  # type: ignore[no
     assert there.asks("film.bin")
 
 
-def test_what_was_read_counts_as_the_owners_files(office) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("read_file", {"path": "plans/spring.md"}), ("list_files", {}), ("search_files", {"text": "beans"})],
+)
+def test_what_was_read_counts_as_the_owners_files(office, name: str, arguments: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
     there = office("What is in the plans?")
-    assert there.do("read_file", path="plans/spring.md").text.label.classes == {"domain:files"}
+    assert there.do(name, **arguments).text.label.classes == {"domain:files"}
     assert "domain:files" in there.turn.context.classes
 
 

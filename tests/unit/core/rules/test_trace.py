@@ -9,15 +9,15 @@ import pytest
 from carapax.core.flow.knowledge import Knowledge
 from carapax.core.rules.trace import PEOPLE, find_source, is_pointed_record, is_short_id, record_words, trace_value
 from carapax.core.terms.action import VOUCHED, ArgRole, Origin
+from carapax.core.terms.approval import Blank
 from carapax.core.terms.ids import ToolName
 from carapax.core.terms.tables import DirectoryEntry, Tables
 from tests.unit.core.rules.office import TABLES, TOOLS, Desk, card
-from carapax.core.terms.approval import Blank
 
 R = ArgRole
 MAILS = [
-    {"id": "m-11", "subject": "Boat trip", "sender": "liv@sea.example", "body": "We meet on 9 May 2026 at the pier. See www.pier.example/map", "date": "2026-04-01"},
-    {"id": "m-12", "subject": "Bill", "sender": "shop@trade.example", "body": "Pay to DE89370400440532013000 or write to eve@evil.example", "date": "2026-04-02"},
+    {"id": "m-11", "subject": "Boat trip", "sender": "liv@sea.example", "body": "On 9 May 2026. See www.pier.example/map", "date": "2026-04-01"},
+    {"id": "m-12", "subject": "Bill", "sender": "shop@trade.example", "body": "To DE89370400440532013000, eve@evil.example", "date": "2026-04-02"},
 ]  # fmt: skip
 FILES = [
     {"id": "f-21", "name": "song-book.pdf", "size": 7, "text": "la la"},

@@ -13,8 +13,8 @@ from carapax.core.rules.task import Counts
 from carapax.core.rules.turn import HIDDEN_KEPT, MAX_AGAIN, TurnState, bare_task, find_task
 from carapax.core.terms.action import Effect
 from carapax.core.terms.approval import Blank
-from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Shape, Source
 from carapax.core.terms.ids import PrincipalId
+from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Shape, Source
 from tests.unit.core.rules.office import TABLES, TAINT, TOOLS, Desk, card
 
 ALL_TOOLS = tuple(TOOLS.values())
@@ -62,7 +62,9 @@ def test_a_bare_task_has_read_nothing() -> None:
         ((TAINT, CATALOG, TAINT), Integrity.EXTERNAL, OWNER_ONLY, {"mail"}),
     ],
 )
-def test_the_context_is_the_join_of_what_was_read(labels: tuple[Label, ...], integrity: Integrity, readers: Readers, domains: set[str]) -> None:  # fmt: skip
+def test_the_context_is_the_join_of_what_was_read(
+    labels: tuple[Label, ...], integrity: Integrity, readers: Readers, domains: set[str]
+) -> None:
     state = begin()
     for label in labels:
         state.read(label, PUBLIC)
