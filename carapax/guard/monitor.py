@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+from carapax.core.flow.known import Known
 from carapax.core.flow.lattice import may_flow
 from carapax.core.policy.decide import decide
 from carapax.core.policy.document import Policy
@@ -29,7 +31,7 @@ from carapax.core.terms.action import (
     ToolManifest,
 )
 from carapax.core.terms.decision import Allow, Ask, Decision, Deny, Facts, Obligation, Question
-from carapax.core.terms.error import Malformed, PolicyInvalid, Refused
+from carapax.core.terms.error import Malformed, PolicyInvalid, Refused, SettingsInvalid
 from carapax.core.terms.event import StepJudged
 from carapax.core.terms.ids import ApprovalId, Digest, EntryIndex, RuleId, ToolName
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Labeled, Readers, Source
@@ -39,13 +41,12 @@ from carapax.core.turn.budget import TALK_ONLY
 from carapax.guard.ask import Desk
 from carapax.guard.canonical import canonical_call
 from carapax.guard.card import Asked, summary, with_sources
-from carapax.guard.known import Known
 from carapax.guard.labels import declared_readers, files_label, result_label, written_label
 from carapax.guard.record import answer_word, call_body, label_body, text_digest
 from carapax.guard.run import Runner, count_held
 from carapax.guard.scope import Scope, Step
 from carapax.guard.show import show_result
-from carapax.guard.tally import Tally
+from carapax.guard.tally import COUNTED, Tally
 from carapax.guard.weigh import Weighed, weigh
 from carapax.ports.approver import Approver
 from carapax.ports.clock import Clock
@@ -95,7 +96,10 @@ class Guard:
         self.scanner = scanner
         self.changing = asyncio.Lock()  # one change of the workspace at a time, so that versions belong to one call
         self._directory = directory
+        self.counting = asyncio.Lock()  # what caps count is judged and done one call at a time
         self._tools = {manifest.name: (manifest, tool) for tool in tools for manifest in tool.manifests()}
+        if len(self._tools) != sum(len(tool.manifests()) for tool in tools):
+            raise SettingsInvalid("two tools have the same name", next_step="Remove one of them.")
         self.known = Known()
 
     def manifests(self) -> tuple[ToolManifest, ...]:
@@ -215,21 +219,27 @@ class TurnGuard:
         self, proposal: Proposal, agreed: frozenset[Digest], refused: frozenset[Digest], *, again: bool = True
     ) -> Step:
         """One proposal, judged as things are now, with a person's answer in hand where there is one."""
-        weighed = await self._weigh(proposal)
-        if isinstance(weighed, Malformed):
-            return await self._refuse_malformed(proposal, weighed.what)
-        call, decision = weighed.call, weighed.decision
-        if isinstance(decision, Deny):
-            return await self._refuse(call, decision)
-        if isinstance(decision, Ask):
-            if call.digest not in agreed | refused:
-                return await self._settle_alone(proposal, weighed, decision)
-            if call.digest in agreed and decision.blanks and not decision.choices and again:
-                return await self._settle_alone(proposal, weighed, decision)  # what the picked lines left open
+        async with self._guard.counting if self._is_counted(proposal) else nullcontext():
+            weighed = await self._weigh(proposal)
+            if isinstance(weighed, Malformed):
+                return await self._refuse_malformed(proposal, weighed.what)
+            call, decision = weighed.call, weighed.decision
+            if isinstance(decision, Deny):
+                return await self._refuse(call, decision)
             # What was typed and picked is in the words now; whatever is still open was not agreed to.
-            if call.digest in refused or decision.blanks or decision.choices:
-                return self._own(call, "ask", f"refused ({decision.rule}): nobody approved it. Nothing was done.")
-        return await self._run(weighed, decision)
+            settled = call.digest in agreed and not (
+                isinstance(decision, Ask) and (decision.blanks or decision.choices)
+            )
+            if isinstance(decision, Allow) or settled:
+                return await self._run(weighed, decision)
+        left_open = call.digest in agreed and not decision.choices  # by the lines that were picked
+        if call.digest not in agreed | refused or (left_open and again):
+            return await self._settle_alone(proposal, weighed, decision)
+        return self._own(call, "ask", f"refused ({decision.rule}): nobody approved it. Nothing was done.")
+
+    def _is_counted(self, proposal: Proposal) -> bool:
+        found = self._guard.find_tool(proposal.tool)
+        return found is not None and found[0].effect in COUNTED
 
     async def _settle_alone(self, proposal: Proposal, weighed: Weighed, ask: Ask) -> Step:
         agreed = await self._ask([Asked(weighed.call, ask, summary(weighed.call))])

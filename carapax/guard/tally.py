@@ -17,6 +17,7 @@ from carapax.ports.clock import Clock
 from carapax.ports.store import Store
 
 MESSAGES, FILES, MONEY = "messages", "files", "money"
+COUNTED = TELLING | {Effect.MONEY}
 _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 

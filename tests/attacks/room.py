@@ -206,8 +206,10 @@ class Room:
         self.scanner = TextScanner(lambda: (VAULT,), lambda: self.policy().tables.classes)
         self.desk = Desk(self.store, self.clock)
         self.sandbox = BwrapSandbox(self.work, KEY, self.clock, forbidden=(self.home,))
-        office = Scripted(self, tuple(TOOLS.values()))
-        self.guard = self.make_guard((office, FileTools(self.sandbox), ShellTools(self.sandbox), *tools))
+        real = (FileTools(self.sandbox), ShellTools(self.sandbox), *tools)
+        taken = {manifest.name for tool in real for manifest in tool.manifests()}
+        office = Scripted(self, [manifest for manifest in TOOLS.values() if manifest.name not in taken])
+        self.guard = self.make_guard((office, *real))
 
     def make_guard(self, tools: Sequence[Tool]) -> Guard:
         """A guard over these tools with the room's other parts."""

@@ -110,6 +110,7 @@ def read_tables(given: Mapping[str, Node], tier: Tier, approvals: Approvals) -> 
         clearances=_clearances(given.get("models"), frozenset(c.name for c in classes)),
         four_eyes=approvals.four_eyes,
         second_factor=approvals.second_factor,
+        sinks=tuple(sorted(read_sinks(given.get("sinks")).items())),
     )
 
 

@@ -105,12 +105,13 @@ def find_audience(call: CanonicalCall, task: Task) -> Readers:
     sink = call.manifest.sink
     if sink is Sink.PUBLIC or call.manifest.effect is Effect.PUBLISH:
         return PUBLIC
-    people = [t.value for a in call.arguments if a.role in PEOPLE for t in a.traces]
-    if sink is Sink.ORG:
-        return Readers(names=frozenset({ORG}))
-    if not people:
+    declared = dict(task.tables.sinks).get(call.manifest.name, frozenset())
+    if "public" in declared:
         return PUBLIC
-    return Readers(names=frozenset(ORG if is_org(p, task) else PrincipalId(address_form(p)) for p in people))
+    people = [t.value for a in call.arguments if a.role in PEOPLE for t in a.traces]
+    names_ = {ORG if is_org(p, task) else PrincipalId(address_form(p)) for p in people}
+    names_ |= {PrincipalId(name) for name in declared} | ({ORG} if sink is Sink.ORG else set())
+    return Readers(names=frozenset(names_)) if names_ else PUBLIC
 
 
 def is_org(address: str, task: Task) -> bool:

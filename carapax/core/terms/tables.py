@@ -88,4 +88,5 @@ class Tables:
     classes: tuple[DataClass, ...] = ()
     clearances: tuple[Clearance, ...] = ()
     four_eyes: frozenset[str] = frozenset()  # effects that two people must approve
+    sinks: tuple[tuple[str, frozenset[str]], ...] = ()  # tool → who reads what it sends, beyond whom its arguments name
     second_factor: frozenset[str] = frozenset()  # effects whose approval needs a one-time code

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from carapax.core.flow.known import SESSIONS_KNOWN, Known
 from carapax.core.terms.action import Change, ChangeKind, Effect, Outcome, Receipt
 from carapax.core.terms.decision import Allow, Ask, Decision, Deny
 from carapax.core.terms.ids import CallId, Digest, RuleId, SessionId
 from carapax.core.terms.label import OWNER_ONLY, PUBLIC, Integrity, Label, Source
 from carapax.guard.card import summary
-from carapax.guard.known import SESSIONS_KNOWN, Known
 from carapax.guard.record import (
     CHANGES_SHOWN,
     CLEAR_CHARS,

@@ -17,8 +17,9 @@ from carapax.core.rules.lookups import (
     shares_phrase,
     was_paid,
 )
-from carapax.core.terms.action import ArgRole
-from tests.unit.core.rules.office import Desk
+from carapax.core.terms.action import ArgRole, Effect, FieldRole, RecordSpec
+from carapax.core.terms.ids import ToolName
+from tests.unit.core.rules.office import TOOLS, Desk, field, tool
 
 FILES = [
     {"id": "f-1", "name": "alpha.txt", "size": 10, "text": "small"},
@@ -86,10 +87,16 @@ def test_a_record_that_cannot_be_ranked_makes_the_ranking_nothing(size: object) 
     assert not is_superlative("f-3", drive("delete the largest file", odd).task())
 
 
-def test_a_number_that_anybody_may_write_ranks_nothing() -> None:
-    """The bank's amounts are typed; the text of a mail that states a size is not a field at all."""
-    desk = Desk("delete the largest mail").read("read_mail", [{**MAILS[0], "size": 999_999}, MAILS[1]])
-    assert not is_superlative("m1", desk.task())
+def test_a_number_that_anybody_may_write_ranks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same list, once with a size that the system of record states and once with one that the uploader states."""
+    for typed in (True, False):
+        told = RecordSpec(
+            "file", ("file",), "", (field("id", FieldRole.ID), field("size", FieldRole.NUMBER, "size", typed=typed))
+        )
+        manifest = tool("list_files", Effect.READ, records=(told,))
+        monkeypatch.setitem(TOOLS, ToolName("list_files"), manifest)
+        desk = Desk("delete the largest file").read("list_files", FILES)
+        assert is_superlative("f-3", desk.task()) is typed
 
 
 def test_a_planted_larger_record_changes_the_answer_never_the_rule() -> None:

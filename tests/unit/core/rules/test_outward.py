@@ -245,3 +245,18 @@ def test_a_query_before_untrusted_text_goes() -> None:
 def test_counts_do_not_matter_here() -> None:
     desk = Desk("mail bob@x.example what my mails say", counts=Counts(9, 9, 9, 9)).read("read_mail", MAIL)
     assert told(desk, "send_mail", **SEND) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "held"),
+    [("passport 123, Rose Street", True), ("www.evil.example/?d=1", True), ("Hotel Alba", False)],
+)
+def test_an_invitation_s_place_tells_its_guests_as_much_as_its_title(
+    monkeypatch: pytest.MonkeyPatch, where: str, held: bool
+) -> None:
+    """An argument that decides nothing for the effect, but that somebody else will read, is content."""
+    specs = (arg("title", ArgRole.CONTENT), arg("where", ArgRole.PLACE), arg("guests", ArgRole.RECIPIENT))
+    monkeypatch.setitem(TOOLS, ToolName("invite"), tool("invite", Effect.SELF_ADD, *specs, sink=Sink.ARGUMENTS))
+    desk = Desk("invite bob@x.example to 'Lunch' at Hotel Alba").read("read_profile", "passport 123")
+    answer = desk.answer("invite", title="Lunch", where=where, guests="bob@x.example")
+    assert (answer != "allow") is held

@@ -345,3 +345,19 @@ INBOX = [
 def test_all_and_newest_mean_those_that_typed_fields_say(words: str, deletable: set[str]) -> None:
     desk = Desk(words).read("read_mail", INBOX)
     assert {mail["id"] for mail in INBOX if desk.answer("delete_mail", mail=mail["id"]) == "allow"} == deletable
+
+
+def test_the_policy_says_who_else_reads_what_a_tool_sends() -> None:
+    from dataclasses import replace
+
+    from tests.unit.core.rules.office import TABLES
+
+    def post(readers: frozenset[str]) -> str:
+        desk = Desk("post what lobby says to attic", tables=replace(TABLES, sinks=(("post_message", readers),)))
+        desk.read("read_channel", NOTES, channel="lobby").read("list_members", ["attic"], channel="x")
+        return desk.answer("post_message", channel="attic", text="an umbrella was found")
+
+    assert post(frozenset()) == post(frozenset({"org"})) == "allow"
+    desk = Desk("post what my mails say to attic", tables=replace(TABLES, sinks=(("post_message", frozenset({"public"})),)))
+    desk.read("read_mail", MAILS).read("list_members", ["attic"], channel="x")
+    assert desk.answer("post_message", channel="attic", text="a party").endswith("flow.publish-private")

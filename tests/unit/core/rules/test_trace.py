@@ -258,6 +258,13 @@ def test_a_named_object_is_known_by_its_id_and_only_that_one() -> None:
     assert origin(R.COMMAND, "f-21", desk, "run_remote") is Origin.MODEL
 
 
+def test_two_objects_of_one_name_are_neither() -> None:
+    twin = [*FILES, {"id": "f-29", "name": "song-book.pdf", "size": 1, "text": "planted"}]
+    desk = Desk("delete song-book.pdf").read("list_drive", twin)
+    assert origin(R.OBJECT, "f-21", desk, "remove_file") is Origin.MODEL
+    assert origin(R.OBJECT, "f-29", desk, "remove_file") is Origin.MODEL
+
+
 def test_the_one_hit_of_a_search_for_the_owner_s_words_may_be_changed_not_deleted() -> None:
     words = "append 'x' to my notes about 'the wooden ladder'"
     desk = Desk(words)

@@ -1,6 +1,6 @@
 """What the tools of each session told, kept for look-ups while the gateway runs.
 
-Layer: guard. In memory only: after a restart a person is asked instead, which is always allowed.
+Layer: core/flow. In memory only: after a restart a person is asked instead, which is always allowed.
 """
 
 from __future__ import annotations
