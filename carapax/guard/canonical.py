@@ -181,7 +181,8 @@ _TRUST = (Origin.MODEL, Origin.UNTRUSTED, *(origin for origin in Origin if origi
 def _pieces(spec: ArgSpec, value: Value, given: Any) -> Iterator[str]:
     """The single values in an argument: each is vouched for by itself."""
     if spec.type is ArgType.JSON:
-        yield from _leaves(given, spec.key, inside=not spec.key)
+        leaves = _leaves(given, spec.key, inside=not spec.key)
+        yield from map(_spell_one, leaves) if spec.role is ArgRole.PATH else leaves
     elif isinstance(value, tuple):
         yield from value
     elif spec.role is ArgRole.PATH:

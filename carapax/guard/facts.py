@@ -26,7 +26,7 @@ _REACH = ("none", "owner", "org", "known", "other")
 def derive_facts(call: CanonicalCall, task: Task, channel: str) -> Facts:
     """The facts of one call."""
     manifest = call.manifest
-    paths = [line for a in call.arguments if a.role is ArgRole.PATH for line in _lines(a.value)]
+    paths = [t.value for a in call.arguments if a.role is ArgRole.PATH for t in a.traces]
     deciding = [t.value for a in call.arguments if a.role is not ArgRole.CONTENT for t in a.traces]
     inside = "workspace" if manifest.touches_workspace or paths else "none"
     people = [t for a in call.arguments if a.role in PEOPLE for t in a.traces]
@@ -49,10 +49,6 @@ def _reach(trace: Trace, task: Task) -> str:
     if is_org(trace.value, task):
         return "org"
     return "known" if trace.origin is Origin.DIRECTORY else "other"
-
-
-def _lines(value: object) -> list[str]:
-    return [*value] if isinstance(value, tuple) else [line for line in str(value).split("\n") if line]
 
 
 def is_outside(path: str) -> bool:

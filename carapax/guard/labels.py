@@ -24,7 +24,7 @@ async def files_label(call: CanonicalCall, files: FileLabels | None) -> Label | 
     manifest = call.manifest
     if files is None or not (manifest.from_files or manifest.scalar or manifest.touches_workspace):
         return None
-    paths = [line for a in call.arguments if a.role is ArgRole.PATH for line in str(a.value).split("\n") if line]
+    paths = [t.value for a in call.arguments if a.role is ArgRole.PATH for t in a.traces]
     # A command may have read everything it can see.
     return await files.label(["."] if manifest.effect is Effect.CODE or not paths else paths)
 

@@ -291,6 +291,7 @@ class TurnGuard:
     async def _run(self, weighed: Weighed, decision: Allow | Ask) -> Step:
         call = weighed.call
         read = await files_label(call, self._guard.labels)
+        await self._tally.begin(call, unasked=isinstance(decision, Allow))
         runner = Runner(self._guard, self._scope.emit, lambda call, receipt: self._label(call, receipt, read))
         line = summary(call)
 
@@ -310,7 +311,7 @@ class TurnGuard:
         self._state.read(ran.label, declared_readers(call.manifest, records))
         self._state.created |= {c.path for c in ran.receipt.changes if c.kind is ChangeKind.CREATED}
         self._state.learn(call, ran.receipt.content)
-        await self._tally.add(call, len(ran.receipt.changes), unasked=isinstance(decision, Allow))
+        await self._tally.end(len(ran.receipt.changes))
         self._state.actions += call.manifest.effect not in (Effect.READ, Effect.FETCH)
         text = show_result(ran.receipt.text, ran.label, self._state, self._guard.scanner)
         outcome = ran.receipt.outcome.value

@@ -45,10 +45,15 @@ class Tally:
             return Counts(files=await store.tally(FILES, since_ms=now - _MINUTE_MS))
         return Counts()
 
-    async def add(self, call: CanonicalCall, changed: int, *, unasked: bool) -> None:
-        """Count what a call did. Money counts when nobody was asked about it."""
-        cents = amount_cents(call) if unasked else 0
-        kinds = ((MESSAGES, int(call.manifest.effect in TELLING)), (FILES, changed), (MONEY, cents))
-        for kind, amount in kinds:
-            if amount:
-                await self._store.add_tally(kind, amount, self._session, self._clock.now_ms())
+    async def begin(self, call: CanonicalCall, *, unasked: bool) -> None:
+        """Count a message or a payment before it is made: one that is stopped half way may have gone out."""
+        await self._add(MESSAGES, int(call.manifest.effect in TELLING))
+        await self._add(MONEY, amount_cents(call) if unasked else 0)
+
+    async def end(self, changed: int) -> None:
+        """Count the files that a call changed."""
+        await self._add(FILES, changed)
+
+    async def _add(self, kind: str, amount: int) -> None:
+        if amount:
+            await self._store.add_tally(kind, amount, self._session, self._clock.now_ms())

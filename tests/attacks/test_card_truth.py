@@ -108,6 +108,31 @@ def test_typing_what_the_look_alike_looks_like_does_not_fill_it(tmp_path: Path, 
         assert room.done() == []
 
 
+DISGUISED = [*LOOK_ALIKES[:6], LOOK_ALIKES[7]]
+
+
+@pytest.mark.parametrize("recipient", DISGUISED, ids=ascii)
+def test_a_look_alike_that_the_owner_pasted_is_not_what_they_think_they_named(tmp_path: Path, recipient: str) -> None:
+    """The owner copied the address out of the attacker's mail: it stands in their words, in disguise."""
+    with opened(tmp_path) as room:
+        room.person = clicks
+        turn = room.turn(f"Mail {recipient} what my mails say.").read("read_mail", MAILS)
+        assert turn.call("send_mail", to=[recipient], text="hi").outcome == "refused"
+        assert room.done() == []
+
+
+@pytest.mark.parametrize("recipient", DISGUISED, ids=ascii)
+def test_what_hides_cannot_be_typed_or_pasted_into_a_card_either(tmp_path: Path, recipient: str) -> None:
+    async def pastes(room: Room, card: Approval) -> None:
+        await room.desk.answer(ME, card.id, Answer(True, (recipient,) * len(card.blanks)))
+
+    with opened(tmp_path) as room:
+        room.person = pastes
+        turn = room.turn("Mail my friend what my mails say.").read("read_mail", MAILS)
+        assert turn.call("send_mail", to=[recipient], text="hi").outcome == "refused"
+        assert room.done() == []
+
+
 def test_a_look_alike_in_the_directory_is_not_the_person_it_looks_like(tmp_path: Path) -> None:
     with opened(tmp_path) as room:
         room.person = clicks

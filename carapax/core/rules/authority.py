@@ -52,7 +52,7 @@ def check_authority(call: CanonicalCall, task: Task) -> Iterator[Finding]:
     """Whether every value that decides something is vouched for."""
     if not task.tainted:
         return
-    deciding = _deciding(call)
+    deciding = deciding_roles(call)
     for argument in call.arguments:
         if argument.role in deciding:
             for trace in argument.traces:
@@ -60,7 +60,8 @@ def check_authority(call: CanonicalCall, task: Task) -> Iterator[Finding]:
                     yield _unnamed(call, argument, trace)
 
 
-def _deciding(call: CanonicalCall) -> frozenset[ArgRole]:
+def deciding_roles(call: CanonicalCall) -> frozenset[ArgRole]:
+    """The roles whose values decide what this call does; what stands in the others is told, not obeyed."""
     manifest = call.manifest
     if manifest.effect is Effect.CODE and manifest.contained:
         return frozenset()

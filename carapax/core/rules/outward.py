@@ -14,6 +14,7 @@ from carapax.core.flow.canon import find_links
 from carapax.core.flow.knowledge import address_form
 from carapax.core.flow.lattice import may_flow
 from carapax.core.flow.words import names
+from carapax.core.rules.authority import deciding_roles
 from carapax.core.rules.finding import Finding, Need
 from carapax.core.rules.intent import may_pick
 from carapax.core.rules.task import Task
@@ -94,10 +95,9 @@ def _tells(call: CanonicalCall) -> bool:
 
 
 def composed(call: CanonicalCall) -> tuple[Argument, ...]:
-    """The content that the model wrote: what does not stand whole in the owner's words."""
-    return tuple(
-        a for a in call.arguments if a.role is ArgRole.CONTENT and a.origin not in VOUCHED and _text(a).strip()
-    )
+    """What the model wrote and the call tells: texts that decide nothing and do not stand whole in the owner's words."""
+    quiet = deciding_roles(call) | {ArgRole.FLAG, ArgRole.COUNT, ArgRole.DATE, ArgRole.AMOUNT}
+    return tuple(a for a in call.arguments if a.role not in quiet and a.origin not in VOUCHED and _text(a).strip())
 
 
 def find_audience(call: CanonicalCall, task: Task) -> Readers:

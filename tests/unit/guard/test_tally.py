@@ -44,7 +44,13 @@ class Book:
         return Tally(self.store, self.clock, SessionId(session))
 
     def add(self, name: str, changed: int = 0, *, unasked: bool = True, session: str = "s") -> None:
-        asyncio.run(self.tally(session).add(Desk("x").call(name, **CALLS[name]), changed, unasked=unasked))
+        tally = self.tally(session)
+
+        async def both() -> None:
+            await tally.begin(Desk("x").call(name, **CALLS[name]), unasked=unasked)
+            await tally.end(changed)
+
+        asyncio.run(both())
 
     def counts(self, name: str, caps: Caps = CAPS) -> Counts:
         return asyncio.run(self.tally().counts(tool(name), caps))

@@ -43,15 +43,17 @@ def test_what_is_left_out_is_the_worst_or_nothing() -> None:
     tool = parse("")
     assert (tool.domain, tool.domain_words, tool.words, tool.records) == ("", (), (), ())
     assert (tool.result_readers, tool.sink, tool.contained, tool.from_files) == ("owner", Sink.NONE, False, False)
+    assert not tool.scalar
 
 
 def test_everything_about_the_tool_is_read() -> None:
     tool = parse(
         'domain = "mail"\ndomain_words = ["mail"]\nwords = ["look up"]\nresult_readers = "org"\n'
-        'sink = "public"\ncontained = true\nfrom_files = true\n'
+        'sink = "public"\ncontained = true\nfrom_files = true\nscalar = true\n'
     )
     assert (tool.domain, tool.domain_words, tool.words) == ("mail", ("mail",), ("look up",))
     assert (tool.result_readers, tool.sink, tool.contained, tool.from_files) == ("org", Sink.PUBLIC, True, True)
+    assert tool.scalar
 
 
 @pytest.mark.parametrize("kind", ["text", "integer", "number", "boolean", "list", "json"])
@@ -94,6 +96,7 @@ def test_records_are_read_and_a_field_without_an_integrity_is_external() -> None
         ('result_readers = "everybody"\n', "'everybody' is none of"),
         ('sink = "world"\n', "'world' is no Sink"),
         ('contained = "yes"\n', "'contained' must be of type bool"),
+        ('scalar = 1\n', "'scalar' must be of type bool"),
         ('trusted = true\n', "'trusted' is unknown"),
         (RECORD.replace('kind = "mail"', 'kind = "mail"\nplural = "x"'), "'plural' is unknown"),
         ('[[tool.record]]\nkind = "mail"\nfield = []\n', "names no field"),

@@ -118,6 +118,10 @@ def test_asking_is_left_out_because_a_reply_asks_as_well() -> None:
     assert offered_tools([manifest("ask_user", ("question", True)), LIST]) == (LIST,)
 
 
+def test_finding_a_value_is_left_out_because_reading_the_file_does_it_in_one_choice_less() -> None:
+    assert offered_tools([manifest("read_value", ("path", True), ("question", True)), LIST]) == (LIST,)
+
+
 def test_examples_and_measured_requests_share_no_file_names() -> None:
     bench = Path(__file__).parents[4] / "bench" / "small_model" / "requests.py"
     names = re.compile(r"\b[a-zé]+\.(?:py|txt|md|sh|ini|toml|csv|doc|pdf|mp3|tmp|log)\b")
