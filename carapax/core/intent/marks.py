@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from carapax.core.flow.tokens import tokens
 from carapax.core.intent.clauses import Sentence
 from carapax.core.intent.grammar import NOUNY, bag
-from carapax.core.intent.superlatives import NARROWS, next_word, strip_breaks
+from carapax.core.intent.superlatives import NARROWS, lies_in_part, next_word, strip_breaks
 from carapax.core.intent.verbs import VERBS
 from carapax.core.terms.plan import Some
 
@@ -230,10 +231,23 @@ def both_numbers(word: str) -> tuple[str, ...]:
 def find_prefixes(text: str) -> tuple[str, ...]:
     """What names must start with, as written; "*.tmp" for endings."""
     found = [quoted or bare for quoted, bare in _PREFIX.findall(text)]
-    found += ["*" + end for pattern in (_GLOB, _GLOB_FR) for end in pattern.findall(text)]
+    for pattern in (_GLOB, _GLOB_FR):
+        found += ["*" + end[1] for end in pattern.finditer(text) if not _is_part(text, end.start(), end.end())]
     return tuple(
         dict.fromkeys(p for p in (p.strip().rstrip(".!?") if not p.startswith("*") else p for p in found) if p)
     )
+
+
+_SENTENCE = re.compile(r"[.!?](?=\s|\Z)|\n|\b(?:then|puis)\b", re.IGNORECASE)
+
+
+def _is_part(text: str, start: int, end: int) -> bool:
+    """Whether the words around "all .tmp files" say that only some of them are meant: "in the cache folder", "except b.tmp"."""
+    begin = max((cut.end() for cut in _SENTENCE.finditer(text, 0, start)), default=0)
+    last = next((cut.start() for cut in _SENTENCE.finditer(text, end)), len(text))
+    before, after = tokens(text[begin:start]), tokens(text[end:last])
+    runs = [run[i : i + 6] for run in (before, after) for i in range(len(run))]
+    return any(lies_in_part(run) for run in runs) or any(word in NARROWS for word in after)
 
 
 def find_pointers(text: str) -> Iterator[str]:

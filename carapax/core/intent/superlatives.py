@@ -77,6 +77,23 @@ _NARROWS_LATER = NARROWS - bag("that which who whom whose where with not from ha
 _NARROWS_AFTER = bag("open available offer serve free")
 
 
+_FILES = bag("file files note notes document documents fichier fichiers")
+_LYING = bag("in inside within under below on of dans sous du de des sur")
+_WHOLES = bag("drive cloud workspace disk computer all disque ordinateur")
+_FOLDERS = bag("folder directory dossier répertoire")
+_THESE = _SKIP | bag("this that ce cet whole entire here")
+
+
+def lies_in_part(after: Sequence[str]) -> bool:
+    """Whether words like "in plans", "du dossier plans" say that only a part of the files is meant; the drive is no part."""
+    if not after or after[0] not in _LYING:
+        return False
+    named = [word for word in after[1:] if word not in _THESE]
+    if not named or named[0] in _WHOLES:
+        return False
+    return named[0] not in _FOLDERS or (len(named) > 1 and named[1] not in _NEXT_REQUEST)
+
+
 def find_superlatives(sentences: Sequence[Sentence]) -> tuple[Superlative, ...]:
     """Every superlative in order; `filtered` when its own sentence or the next one narrows."""
     found: list[Superlative] = []
@@ -98,7 +115,8 @@ def _superlatives(words: tuple[str, ...], following: Sequence[str]) -> Iterator[
             direction, measure, noun, counted, used = hit
             by_author = "from" in words[max(used) + 1 : max(used) + 2]
             used |= {max(used) + 1} if by_author else set()
-            yield Superlative(direction, measure, noun, later or _is_narrowed(words, used), counted, by_author)
+            part = noun in _FILES and lies_in_part(words[max(used) + 1 : max(used) + 6])
+            yield Superlative(direction, measure, noun, later or part or _is_narrowed(words, used), counted, by_author)
 
 
 _Hit = tuple[Direction, str, str, str, frozenset[int]]

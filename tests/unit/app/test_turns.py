@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -15,9 +16,11 @@ from carapax.core.terms.event import Notice, StepDone, TurnEnded, TurnStarted, W
 from carapax.core.terms.ids import SessionId
 from carapax.core.terms.label import Integrity
 from carapax.core.terms.limit import Budget
+from carapax.core.terms.tables import Clearance
 from carapax.ports.provider import TextChunk
 from tests.fakes.provider import says, wishes
 from tests.unit.app.stage import ME, Stage, ended
+from tests.unit.guard.rig import TOOLS, FakeTool
 
 READ = ("read_file", '{"path": "a"}')
 DELETE = ("delete_file", '{"path": "a\\nb\\nc\\nd\\ne\\nf"}')
@@ -263,3 +266,17 @@ def test_a_result_that_asks_the_owner_ends_the_turn() -> None:
     stage = Stage(says("x"))
     stage.rig.tool.behave = lambda a: Receipt(a.call.call, Outcome.DONE, "Which one?")
     assert play(stage)[0].reply == "x"
+
+
+def test_a_model_is_not_shown_what_it_is_not_cleared_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    private = tuple(replace(manifest, domain="payroll") for manifest in TOOLS)
+    monkeypatch.setattr(FakeTool, "manifests", lambda self: private)
+    for models, state, asked in (("local:*", TurnState.STOPPED, 1), ("*", TurnState.DONE, 2)):
+        stage = Stage(wishes(READ), says("it is empty"))
+        rows = (Clearance(models, frozenset({"domain:payroll"})),)
+        policy = replace(stage.rig.policy(), tables=replace(stage.rig.policy().tables, clearances=rows))
+        stage.policy = lambda policy=policy: policy  # type: ignore[misc]
+        (end,) = play(stage)
+        assert end.state is state
+        assert len(stage.provider.prompts) == asked  # the result never went to the model that is not cleared
+        assert ("not cleared" in end.reply) is (state is TurnState.STOPPED)

@@ -10,7 +10,7 @@ import pytest
 
 from carapax.core.flow.lattice import NOTHING, join
 from carapax.core.rules.outward import ORG
-from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Effect
+from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Effect, Origin, Trace
 from carapax.core.terms.ids import Digest, PrincipalId, ToolName
 from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Shape, Source
 from carapax.guard.labels import declared_readers, files_label, result_label, written_label
@@ -159,7 +159,8 @@ def test_whose_labels_are_looked_up(tool: str, manifest: dict[str, Any], argumen
 
 def test_several_paths_in_a_list_are_each_looked_up() -> None:
     made = call("delete_here", paths="a")
-    listed = replace(made, arguments=(replace(made.arguments[0], value=("a.txt", "b.txt")),))
+    traces = tuple(Trace(path, Origin.MODEL) for path in ("a.txt", "b.txt"))
+    listed = replace(made, arguments=(replace(made.arguments[0], value=("a.txt", "b.txt"), traces=traces),))
     files = MemoryLabels({"a.txt": USER, "b.txt": WEB})
     found = asyncio.run(files_label(listed, files))
     assert found is not None

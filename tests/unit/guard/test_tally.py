@@ -44,13 +44,10 @@ class Book:
         return Tally(self.store, self.clock, SessionId(session))
 
     def add(self, name: str, changed: int = 0, *, unasked: bool = True, session: str = "s") -> None:
+        """A call begins, changes so many files and ends."""
         tally = self.tally(session)
-
-        async def both() -> None:
-            await tally.begin(Desk("x").call(name, **CALLS[name]), unasked=unasked)
-            await tally.end(changed)
-
-        asyncio.run(both())
+        asyncio.run(tally.begin(Desk("x").call(name, **CALLS[name]), unasked=unasked))
+        asyncio.run(tally.end(changed))
 
     def counts(self, name: str, caps: Caps = CAPS) -> Counts:
         return asyncio.run(self.tally().counts(tool(name), caps))
@@ -75,6 +72,16 @@ def test_each_kind_counts_for_its_own_cap(done: str, changed: int, asked_about: 
     book = Book()
     book.add(done, changed)
     assert book.counts(asked_about) == counts
+
+
+def test_what_leaves_is_counted_before_it_is_made_files_after() -> None:
+    book = Book()
+    for name in ("send_mail", "pay", "write_here"):
+        asyncio.run(book.tally().begin(Desk("x").call(name, **CALLS[name]), unasked=True))
+    assert (book.counts("send_mail").messages, book.counts("pay").spent_cents) == (1, 1_250)
+    assert book.counts("write_here").files == 0
+    asyncio.run(book.tally().end(2))
+    assert book.counts("write_here").files == 2
 
 
 def test_counts_add_up_over_sessions_and_new_gateways() -> None:

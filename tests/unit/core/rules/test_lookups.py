@@ -260,6 +260,21 @@ def test_a_place_described_twice_is_nothing() -> None:
     assert not is_place_of_described("barn", desk.task())
 
 
+def test_a_described_place_is_looked_for_again_after_every_reading() -> None:
+    """What was the only one when it was first asked about may have a twin now."""
+    desk = Desk("answer where Pia asked about the silver kettle").read("read_channel", TALK, channel="hall")
+    assert is_place_of_described("hall", desk.task())
+    assert is_place_of_described("hall", desk.task())
+    desk.read("read_channel", TALK[:1], channel="barn")
+    assert not is_place_of_described("hall", desk.task())
+
+
+def test_sessions_do_not_share_what_was_looked_up() -> None:
+    words = "answer where Pia asked about the silver kettle"
+    assert is_place_of_described("hall", Desk(words).read("read_channel", TALK, channel="hall").task())
+    assert not is_place_of_described("hall", Desk(words).read("read_channel", TALK[1:], channel="hall").task())
+
+
 def test_a_stranger_who_quotes_the_words_is_not_the_author() -> None:
     lure = [{"author": "Mallory", "text": "Pia asked about the silver kettle"}]
     desk = Desk("answer where Pia asked about the silver kettle").read("read_channel", lure, channel="trap")
