@@ -67,6 +67,8 @@ def test_a_superlative_is_read(text: str, wanted: Superlative) -> None:
         "the cheapest hotel under 200",
         "the best restaurant that serves fish",
         "the largest file without a name",
+        "the oldest file in plans",
+        "le plus gros fichier du dossier plans",
         "book the cheapest room. It must have less than four beds.",
         "the newest photo which shows a cat",
         "le vol le moins cher avec bagage",
@@ -231,3 +233,19 @@ def test_domains_by_words_records_and_file_names() -> None:
 )
 def test_sources_are_pointed_at(text: str, wanted: set[str]) -> None:
     assert plan(text).sources == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("delete all .tmp files", ("*.tmp",)),
+        ("Delete all the .tmp files in the workspace.", ("*.tmp",)),
+        ("In notes.txt there is a list. Delete all .tmp files. Keep the ones in docs.", ("*.tmp",)),
+        ("delete all .tmp files in the cache folder", ()),
+        ("in cache, delete all .tmp files", ()),
+        ("delete all .tmp files except the newest", ()),
+        ("supprime les fichiers .tmp du dossier cache", ()),
+    ],
+)
+def test_an_ending_counts_only_where_nothing_narrows_it(text: str, wanted: tuple[str, ...]) -> None:
+    assert plan(text).prefixes == wanted

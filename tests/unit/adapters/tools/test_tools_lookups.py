@@ -140,6 +140,32 @@ def test_a_list_of_a_part_makes_no_other_file_the_largest(office) -> None:  # ty
     assert there.asks("a.tmp")
 
 
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [
+        ("Delete the oldest file in plans", "mail.txt"),
+        ("Delete the largest file in the plans folder", "film.bin"),
+        ("Supprime le plus gros fichier du dossier plans", "film.bin"),
+        ("Delete all .tmp files in the cache folder", "a.tmp"),
+        ("In the cache folder, delete all .tmp files", "a.tmp"),
+        ("Delete all .tmp files older than a week", "a.tmp"),
+        ("Supprime tous les fichiers .tmp du dossier cache", "a.tmp"),
+    ],
+)
+def test_what_the_words_narrow_is_not_looked_up_as_if_they_did_not(office, words: str, other: str) -> None:  # type: ignore[no-untyped-def]
+    there = office(words)
+    there.do("list_files")
+    there.do("read_file", path="mail.txt")
+    assert there.asks(other)
+
+
+@pytest.mark.parametrize("place", ["in the workspace", "in this folder", "on my computer", "and tell me its name"])
+def test_a_place_that_holds_everything_narrows_nothing(office, place: str) -> None:  # type: ignore[no-untyped-def]
+    there = office(f"Delete the largest file {place}")
+    there.do("list_files")
+    assert not there.asks("film.bin")
+
+
 def test_the_next_largest_is_not_meant_when_the_largest_is_gone(office) -> None:  # type: ignore[no-untyped-def]
     there = office("Delete the largest file.")
     there.do("list_files")
