@@ -100,7 +100,8 @@ def _question(policy: Policy, body: Mapping[str, Any], manifest: ToolManifest) -
 
 def _argument(name: str, role: ArgRole, value: Any, origin: Origin, label: Label) -> Argument:
     held = tuple(str(item) for item in value) if isinstance(value, list) else value
-    texts = held if isinstance(held, tuple) else (str(held),)
+    lines = str(held).split("\n") if role is ArgRole.PATH else [str(held)]
+    texts = held if isinstance(held, tuple) else tuple(line for line in lines if line)
     return Argument(name, role, held, origin, label, tuple(Trace(text, origin) for text in texts))
 
 

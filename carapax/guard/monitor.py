@@ -10,7 +10,7 @@ again before it runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -186,8 +186,8 @@ class TurnGuard:
             for w in first
             if isinstance(w, Weighed) and isinstance(w.decision, Ask)
         ]
-        agreed = await self._ask(asked) if asked else frozenset()
-        refused = frozenset(each.call.digest for each in asked) - agreed
+        agreed = await self._ask(asked) if asked else {}
+        refused = frozenset(each.call.digest for each in asked) - agreed.keys()
         for proposal in proposals:
             yield await self._settle(proposal, agreed, refused)
 
@@ -216,7 +216,7 @@ class TurnGuard:
         return weigh(call, tool, task, self._scope.principal, self._scope.channel, guard.judge, guard.scanner)
 
     async def _settle(
-        self, proposal: Proposal, agreed: frozenset[Digest], refused: frozenset[Digest], *, again: bool = True
+        self, proposal: Proposal, agreed: Mapping[Digest, Ask], refused: frozenset[Digest], *, again: bool = True
     ) -> Step:
         """One proposal, judged as things are now, with a person's answer in hand where there is one."""
         async with self._guard.counting if self._is_counted(proposal) else nullcontext():
@@ -230,10 +230,12 @@ class TurnGuard:
             settled = call.digest in agreed and not (
                 isinstance(decision, Ask) and (decision.blanks or decision.choices)
             )
-            if isinstance(decision, Allow) or settled:
+            if settled:  # what a person agreed to is recorded as asked, whatever the words say now
+                return await self._run(weighed, replace(agreed[call.digest], obligations=decision.obligations))
+            if isinstance(decision, Allow):
                 return await self._run(weighed, decision)
         left_open = call.digest in agreed and not decision.choices  # by the lines that were picked
-        if call.digest not in agreed | refused or (left_open and again):
+        if call.digest not in {*agreed, *refused} or (left_open and again):
             return await self._settle_alone(proposal, weighed, decision)
         return self._own(call, "ask", f"refused ({decision.rule}): nobody approved it. Nothing was done.")
 
@@ -243,7 +245,7 @@ class TurnGuard:
 
     async def _settle_alone(self, proposal: Proposal, weighed: Weighed, ask: Ask) -> Step:
         agreed = await self._ask([Asked(weighed.call, ask, summary(weighed.call))])
-        return await self._settle(proposal, agreed, frozenset({weighed.call.digest}) - agreed, again=False)
+        return await self._settle(proposal, agreed, frozenset({weighed.call.digest}) - agreed.keys(), again=False)
 
     # refusing
 
@@ -269,8 +271,8 @@ class TurnGuard:
 
     # asking
 
-    async def _ask(self, asked: Sequence[Asked]) -> frozenset[Digest]:
-        """The digests that a person agreed to; what was typed and picked counts as the owner's words from here on."""
+    async def _ask(self, asked: Sequence[Asked]) -> dict[Digest, Ask]:
+        """What a person agreed to; what was typed and picked counts as the owner's words from here on."""
         asked = [with_sources(each, self._state.knowledge) for each in asked]
         entries = []
         for each in asked:
@@ -279,12 +281,14 @@ class TurnGuard:
             self._judged(each.call, each.ask, each.title, entry)
         answered = await self._desk.ask(asked, self._state.seen())
         if answered is None:
-            return frozenset()
+            return {}
         self._state.type_values(answered)
+        for each in asked:
+            self._state.agree(each.call, each.ask.blanks)
         if answered.picked:
             picked = [answered.choices[at] for at in answered.picked if 0 <= at < len(answered.choices)]
             self._state.endorse(picked, self._guard.manifests())
-        return frozenset(each.call.digest for each in asked)
+        return {each.call.digest: each.ask for each in asked}
 
     # running
 
@@ -292,6 +296,7 @@ class TurnGuard:
         call = weighed.call
         read = await files_label(call, self._guard.labels)
         await self._tally.begin(call, unasked=isinstance(decision, Allow))
+        self._state.done(call)
         runner = Runner(self._guard, self._scope.emit, lambda call, receipt: self._label(call, receipt, read))
         line = summary(call)
 
@@ -312,8 +317,7 @@ class TurnGuard:
         self._state.created |= {c.path for c in ran.receipt.changes if c.kind is ChangeKind.CREATED}
         self._state.learn(call, ran.receipt.content)
         await self._tally.end(len(ran.receipt.changes))
-        self._state.actions += call.manifest.effect not in (Effect.READ, Effect.FETCH)
-        text = show_result(ran.receipt.text, ran.label, self._state, self._guard.scanner)
+        text = show_result(call, ran.receipt.text, ran.label, self._state, self._guard.scanner)
         outcome = ran.receipt.outcome.value
         if ran.held and not await self._settle_loss(call, runner, weighed.facts, ran.held):
             text, outcome = HELD.format(count=count_held(ran.held)), "refused"

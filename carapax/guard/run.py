@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from carapax.core.policy.document import Policy
 from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Outcome, Receipt
-from carapax.core.terms.error import CarapaxError
+from carapax.core.terms.error import CarapaxError, PolicyInvalid
 from carapax.core.terms.event import Event, StepDone
 from carapax.core.terms.ids import CallId, EntryIndex
 from carapax.core.terms.label import Label
@@ -82,7 +82,7 @@ class Runner:
             entry = await self._record(call, body)
             began(entry)
             started_ms = self._means.clock.monotonic_ms()
-            work = asyncio.ensure_future(self._perform(call, tool, entry))
+            work = asyncio.ensure_future(self._perform(call, tool, entry, body["policy"]))
             try:
                 receipt = await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -115,10 +115,13 @@ class Runner:
         )
         return entry
 
-    async def _perform(self, call: CanonicalCall, tool: Tool, entry: EntryIndex) -> Receipt:
+    async def _perform(self, call: CanonicalCall, tool: Tool, entry: EntryIndex, judged_by: str) -> Receipt:
         means = self._means
         try:
-            return await tool.perform(seal(call, entry, means.policy().digest, means.clock.now_ms(), means.key))
+            policy = means.policy().digest
+            if policy != judged_by:
+                raise PolicyInvalid("The policy changed while this was judged.", kept="Nothing was done.")
+            return await tool.perform(seal(call, entry, policy, means.clock.now_ms(), means.key))
         except CarapaxError as error:
             return Receipt(call.call, Outcome.FAILED, f"error ({error.code}): {error.what} {error.kept}")
 

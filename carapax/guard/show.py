@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from carapax.core.flow.hidden import strip_hidden
 from carapax.core.rules.turn import TurnState
+from carapax.core.terms.action import CanonicalCall
 from carapax.core.terms.label import Integrity, Label
 from carapax.ports.scanner import Scanner
 
@@ -17,11 +18,11 @@ HINT_FROM = 50
 """From this score on a text is worth a line on a card."""
 
 
-def show_result(text: str, label: Label, state: TurnState, scanner: Scanner | None) -> str:
+def show_result(call: CanonicalCall, text: str, label: Label, state: TurnState, scanner: Scanner | None) -> str:
     """The result's text as the model may see it."""
     if label.integrity > Integrity.EXTERNAL:
         return text
-    shown = strip_hidden(text)
+    shown = strip_hidden(text, call.manifest.media)
     state.note_hidden(shown.hidden)
     if scanner is not None:
         hint = scanner.hint(text[:HINT_CHARS])

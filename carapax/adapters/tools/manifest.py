@@ -45,6 +45,7 @@ _TOOL_TYPES: Mapping[str, type] = {
     "domain_words": list,
     "words": list,
     "result_readers": str,
+    "media": str,
     "sink": str,
     "contained": bool,
     "scalar": bool,
@@ -67,6 +68,7 @@ _ARG_REQUIRED = ("name", "type", "description")
 _RECORD_TYPES: Mapping[str, type] = {"kind": str, "nouns": list, "at": str, "directory": bool, "field": list}
 _FIELD_TYPES: Mapping[str, type] = {"name": str, "role": str, "integrity": str, "words": list, "reader": bool}
 _READERS = ("owner", "org", "public")
+_MEDIA = ("text", "html", "markdown")
 
 
 def load_manifests(package: Path) -> tuple[ToolManifest, ...]:
@@ -128,6 +130,7 @@ def _tool(table: Any, family: str) -> ToolManifest:
         domain_words=_texts(table, "domain_words", where),
         words=_texts(table, "words", where),
         result_readers=_one_of(_READERS, table.get("result_readers", "owner"), where),
+        media=_one_of(_MEDIA, table.get("media", "text"), where),  # type: ignore[arg-type]  # one of _MEDIA
         records=tuple(_record(record, args, where) for record in table.get("record", [])),
         sink=_member(Sink, table.get("sink", "none"), where),
         contained=table.get("contained", False),

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from carapax.core.terms.action import FieldRole, FieldSpec, RecordSpec, ToolManifest, Value
 
+MAX_DEPTH = 8
+"""Lists in lists that are read."""
+
 MAX_RECORDS = 20_000
 """Records read of one result; the rest is not known."""
 
@@ -94,9 +97,9 @@ def _values(spec: FieldSpec, item: object, arguments: Mapping[str, Value | None]
     return as_texts(item)
 
 
-def as_texts(value: object) -> tuple[str, ...]:
-    """A value as texts: lists one by one, objects by their keys, numbers as written, nothing for None."""
-    if value is None:
+def as_texts(value: object, depth: int = 0) -> tuple[str, ...]:
+    """A value as texts: lists one by one, objects by their keys, numbers as written; nothing for None or what lies too deep."""
+    if value is None or depth > MAX_DEPTH:
         return ()
     if isinstance(value, bool):
         return ("true" if value else "false",)
@@ -105,5 +108,5 @@ def as_texts(value: object) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         return tuple(str(key) for key in value)
     if isinstance(value, list | tuple | set | frozenset):
-        return tuple(text for item in value for text in as_texts(item))
+        return tuple(text for item in value for text in as_texts(item, depth + 1))
     return (str(value),)

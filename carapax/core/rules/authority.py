@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from carapax.core.flow.canon import canonical_amount
 from carapax.core.rules.finding import Finding, Need
 from carapax.core.rules.lookups import paid_back, was_paid
-from carapax.core.rules.task import Task
+from carapax.core.rules.task import Payment, Task
 from carapax.core.rules.trace import PEOPLE, THINGS
 from carapax.core.terms.action import VOUCHED, ArgRole, Argument, CanonicalCall, Effect, FieldRole, Trace
 from carapax.core.terms.ids import RuleId
@@ -20,6 +20,7 @@ from carapax.core.terms.ids import RuleId
 UNNAMED = RuleId("authority.unnamed")
 SECRET = RuleId("authority.secret")
 AMOUNT = RuleId("money.amount")
+AGAIN = RuleId("money.again")
 
 _ALL = PEOPLE | THINGS | {ArgRole.URL, ArgRole.SECRET, ArgRole.COMMAND}
 _DECIDING: dict[Effect, frozenset[ArgRole]] = {
@@ -111,6 +112,19 @@ def check_amounts(call: CanonicalCall, task: Task) -> Iterator[Finding]:
                     str(argument.value),
                     source,
                 )
+
+
+def check_repeats(call: CanonicalCall, task: Task) -> Iterator[Finding]:
+    """Whether the same payment was made before in this task: once asked for is once paid."""
+    if task.tainted and call.manifest.effect is Effect.MONEY and payment_key(call) in task.repeated:
+        for role, value in payment_key(call):
+            yield Finding(AGAIN, Need.BLANK, "This was paid already.", role, role, value)
+
+
+def payment_key(call: CanonicalCall) -> Payment:
+    """Whom a payment goes to, for what, and how much."""
+    parts = (a for a in call.arguments if a.role in PEOPLE | THINGS | {ArgRole.AMOUNT})
+    return tuple((a.role.value, t.value) for a in parts for t in a.traces)
 
 
 def _is_known_amount(call: CanonicalCall, cents: int, task: Task) -> bool:

@@ -25,7 +25,9 @@ def check_intent(call: CanonicalCall, task: Task) -> Iterator[Finding]:
     # Fetching is bound by its address alone (rule 6): nothing can be done with it that the address does not say.
     if task.tainted and call.manifest.effect is not Effect.FETCH and not is_requested(call.manifest, task):
         need = Need.PICK if may_pick(task) else Need.NEVER
-        reason = "You did not ask for this; it came up after reading text from outside. If you want it, say so yourself."
+        reason = (
+            "You did not ask for this; it came up after reading text from outside. If you want it, say so yourself."
+        )
         yield Finding(UNREQUESTED, need, reason)
 
 

@@ -12,7 +12,7 @@ from carapax.core.flow.knowledge import name_phrases
 from carapax.core.flow.mentions import is_generic
 from carapax.core.flow.tokens import find_phrase, tokens
 from carapax.core.flow.words import names, read_words
-from carapax.core.rules.authority import check_amounts, check_authority
+from carapax.core.rules.authority import check_amounts, check_authority, check_repeats
 from carapax.core.rules.caps import check_caps
 from carapax.core.rules.finding import Finding, Need
 from carapax.core.rules.intent import check_intent, may_pick
@@ -30,7 +30,7 @@ DELEGATED = RuleId("delegation.pick")
 MAX_LINES = 60
 LINE_CHARS = 500
 
-_RULES = (check_caps, check_intent, check_authority, check_amounts, check_readers, check_links)
+_RULES = (check_caps, check_intent, check_authority, check_amounts, check_repeats, check_readers, check_links)
 
 
 def find_objections(call: CanonicalCall, task: Task) -> tuple[Finding, ...]:

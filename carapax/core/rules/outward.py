@@ -19,7 +19,7 @@ from carapax.core.rules.finding import Finding, Need
 from carapax.core.rules.intent import may_pick
 from carapax.core.rules.task import Task
 from carapax.core.rules.trace import PEOPLE
-from carapax.core.terms.action import VOUCHED, ArgRole, Argument, CanonicalCall, Effect, Sink
+from carapax.core.terms.action import VOUCHED, ArgRole, ArgType, Argument, CanonicalCall, Effect, Sink
 from carapax.core.terms.ids import PrincipalId, RuleId
 from carapax.core.terms.label import PUBLIC, Readers
 
@@ -31,6 +31,7 @@ QUERY = RuleId("url.query")
 ORG = PrincipalId("org")
 """Everybody in the owner's organisation, as one reader."""
 
+_BOUNDED = frozenset({ArgType.BOOLEAN, ArgType.INTEGER, ArgType.NUMBER})
 _LEAVING = frozenset({Effect.COMMUNICATE, Effect.PUBLISH, Effect.ACCESS, Effect.MONEY})
 
 
@@ -74,7 +75,7 @@ def check_links(call: CanonicalCall, task: Task) -> Iterator[Finding]:
 
 
 def _is_owners(link: str, task: Task) -> bool:
-    if link in task.typed or names(task.words, ArgRole.URL, link):
+    if (ArgRole.URL.value, link) in task.typed or names(task.words, ArgRole.URL, link):
         return True
     return task.endorsed is not None and names(task.endorsed, ArgRole.URL, link)
 
@@ -96,8 +97,13 @@ def _tells(call: CanonicalCall) -> bool:
 
 def composed(call: CanonicalCall) -> tuple[Argument, ...]:
     """What the model wrote and the call tells: texts that decide nothing and do not stand whole in the owner's words."""
-    quiet = deciding_roles(call) | {ArgRole.FLAG, ArgRole.COUNT, ArgRole.DATE, ArgRole.AMOUNT}
-    return tuple(a for a in call.arguments if a.role not in quiet and a.origin not in VOUCHED and _text(a).strip())
+    quiet = deciding_roles(call) | {ArgRole.DATE, ArgRole.AMOUNT}
+    bounded = {spec.name for spec in call.manifest.args if spec.choices or spec.type in _BOUNDED}
+    return tuple(
+        a
+        for a in call.arguments
+        if a.role not in quiet and a.name not in bounded and a.origin not in VOUCHED and _text(a).strip()
+    )
 
 
 def find_audience(call: CanonicalCall, task: Task) -> Readers:

@@ -16,6 +16,9 @@ from carapax.core.terms.label import PUBLIC, Integrity, Label, Readers
 from carapax.core.terms.plan import Plan
 from carapax.core.terms.tables import DirectoryEntry, Tables
 
+Payment = tuple[tuple[str, str], ...]
+"""What makes a payment the same again: whom it goes to, for what, and how much."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -41,10 +44,11 @@ class Task:
     directory: tuple[DirectoryEntry, ...] = ()
     created: frozenset[str] = frozenset()  # ids, names and paths that this turn made
     endorsed: Words | None = None  # lines that a person picked
-    typed: frozenset[str] = frozenset()  # values that a person typed into a card
+    typed: frozenset[tuple[str, str]] = frozenset()  # (role, value) as a person typed them into a card
     today: date | None = None
     counts: Counts = Counts()
     audience: Readers = PUBLIC  # who may know all that tools told; the owner's own words are the owner's to tell
+    repeated: frozenset[Payment] = frozenset()  # payments made as often as a person agreed to
 
     @property
     def tainted(self) -> bool:

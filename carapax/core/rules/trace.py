@@ -7,7 +7,9 @@ Laws: a disguised value is never vouched for; a secret comes from the owner's wo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from carapax.core.flow.canon import canonical, canonical_amount, disguise
 from carapax.core.flow.knowledge import Knowledge, record_id
@@ -38,6 +40,13 @@ _SHORT = 4
 """An id shorter than this may stand in the owner's words by chance ("5 hours"); it must be called an id there."""
 _CALLED_ID = frozenset({"id", "ids", "number", "no", "nr", "numéro", "n", "ref", "issue", "ticket", "pr", "order"})
 
+_EXCEPT = re.compile(
+    r"\b(?:except|excepting|excluding|apart from|other than|but not|leave alone|do not touch|don't touch|sauf|excepté|hormis"
+    r"|mais pas|à part)\b[^;!?\n]*?(?=[;!?\n]|\.\s|\.$|$)",
+    re.IGNORECASE,
+)
+"""What stands behind these words is not meant."""
+
 MIN_SECRET = 6
 """Characters of a secret that stands in the owner's words without quotes, at least."""
 
@@ -49,7 +58,7 @@ def trace_value(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -
     """Where this value came from."""
     if role is ArgRole.SECRET:
         return _trace_secret(value, task)
-    if value in task.typed:
+    if (role.value, value) in task.typed:
         return Trace(value, Origin.OWNER_WORDS)
     if not disguise(value):
         for origin, fits in _LADDER:
@@ -58,12 +67,15 @@ def trace_value(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -
     return Trace(value, Origin.MODEL)
 
 
+def _is_given(value: str, task: Task) -> bool:
+    """Whether the owner gave it as such: in quotes, or so that it cannot be a plain word of the sentence."""
+    return value in task.words.quoted or (len(value) >= MIN_SECRET and not value.isalpha())
+
+
 def _trace_secret(value: str, task: Task) -> Trace:
     if value.startswith(HANDLE):
         return Trace(value, Origin.HANDLE)
-    # A plain word of the sentence is not a secret that was given: it must stand in quotes, or look like one.
-    given = value in task.words.quoted or (len(value) >= MIN_SECRET and not value.isalpha())
-    named = given and names(task.words, ArgRole.SECRET, value)
+    named = _is_given(value, task) and names(task.words, ArgRole.SECRET, value)
     return Trace(value, Origin.OWNER_WORDS if named else Origin.MODEL)
 
 
@@ -77,9 +89,18 @@ def _is_written(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -
         return cents is not None and names_amount(task.words, cents)
     if role is ArgRole.DATE:
         return names_date(_dated_words(manifest.effect, task), value[:10], task.today)
+    if role is ArgRole.COMMAND and not _is_given(value, task):
+        return False
     if role in THINGS and is_short_id(value):
         return _is_called_id(value, task)
-    return names(task.words, role, value)
+    return names(_without_exceptions(task.words), role, value)
+
+
+@lru_cache(maxsize=8)
+def _without_exceptions(words: Words) -> Words:
+    """What the owner said, without what was named to be left alone."""
+    kept = _EXCEPT.sub(" ", words.text)
+    return words if kept == words.text else read_words(kept)
 
 
 def _dated_words(effect: Effect, task: Task) -> Words:
@@ -134,8 +155,10 @@ def _is_only_entry(name: str, entries: list[tuple[str, tuple[str, ...]]], task: 
 def _is_named_object(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
     if role not in THINGS | {ArgRole.RECIPIENT}:
         return False
-    keys = {(r.kind, record_id(r)) for r in (task.knowledge.records[at] for at in task.knowledge.by_id.get(value, ()))}
-    return bool(keys & task.mentions.unique)
+    records = [task.knowledge.records[at] for at in task.knowledge.by_id.get(value, ())]
+    if role is ArgRole.RECIPIENT:  # a channel by its name; an id is the writer's to choose
+        records = [record for record in records if value in record.of(FieldRole.NAME)]
+    return bool({(record.kind, record_id(record)) for record in records} & task.mentions.unique)
 
 
 def _is_found(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:

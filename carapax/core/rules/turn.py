@@ -6,6 +6,7 @@ Law: the context's label only ever gets worse within a turn.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -17,7 +18,8 @@ from carapax.core.flow.records import Record, read_records
 from carapax.core.flow.tokens import tokens
 from carapax.core.flow.words import Words, read_words
 from carapax.core.intent.words import plan_words
-from carapax.core.rules.task import Counts, Task
+from carapax.core.rules.authority import payment_key
+from carapax.core.rules.task import Counts, Payment, Task
 from carapax.core.terms.action import (
     ArgRole,
     Argument,
@@ -28,7 +30,7 @@ from carapax.core.terms.action import (
     ToolManifest,
     Value,
 )
-from carapax.core.terms.approval import Approval
+from carapax.core.terms.approval import Approval, Blank
 from carapax.core.terms.label import PUBLIC, Label, Readers
 from carapax.core.terms.plan import Plan
 from carapax.core.terms.tables import DirectoryEntry, Tables
@@ -62,7 +64,9 @@ class TurnState:
     audience: Readers = PUBLIC
     created: set[str] = field(default_factory=set)
     endorsed: Words | None = None
-    typed: set[str] = field(default_factory=set)
+    typed: set[tuple[str, str]] = field(default_factory=set)
+    paid: Counter[Payment] = field(default_factory=Counter)
+    agreed: Counter[Payment] = field(default_factory=Counter)
     actions: int = 0
     hidden: list[str] = field(default_factory=list)
     hint: str = ""
@@ -87,6 +91,7 @@ class TurnState:
             today,
             replace(counts, actions=self.actions),
             self.audience,
+            repeated=frozenset(key for key, count in self.paid.items() if count >= max(1, self.agreed[key])),
         )
 
     def _mentioned(self) -> tuple[Words, Mentions]:
@@ -140,7 +145,19 @@ class TurnState:
         What stands inside it is not: a name that an attacker chose may hold anything.
         """
         filled = zip(card.blanks, card.typed, strict=False)
-        self.typed |= {blank.shown for blank, typed in filled if fills(blank, typed)}
+        self.typed |= {(blank.role, blank.shown) for blank, typed in filled if fills(blank, typed)}
+
+    def agree(self, call: CanonicalCall, blanks: Iterable[Blank]) -> None:
+        """A person agreed to this call and filled all its blanks: a payment may be made once more."""
+        if all((blank.role, blank.shown) in self.typed for blank in blanks):
+            key = payment_key(call)
+            self.agreed[key] = self.paid[key] + 1
+
+    def done(self, call: CanonicalCall) -> None:
+        """The call was started."""
+        self.actions += call.manifest.effect not in (Effect.READ, Effect.FETCH)
+        if call.manifest.effect is Effect.MONEY:
+            self.paid[payment_key(call)] += 1
 
     def endorse(self, lines: Iterable[str], tools: tuple[ToolManifest, ...]) -> None:
         """Lines that a person picked: their values are vouched for, their requests join the plan."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from carapax.core.terms.ids import CallId, Digest, SessionId, ToolName, TurnId
 from carapax.core.terms.label import Integrity, Label
@@ -140,6 +141,7 @@ class ToolManifest:
     domain_words: tuple[str, ...] = ()  # how a person names that domain
     words: tuple[str, ...] = ()  # how a person asks for exactly this tool, beyond its effect's own words
     result_readers: str = "owner"  # "public", "org" or "owner"
+    media: Literal["text", "html", "markdown"] = "text"  # what its result is, so that hidden parts can be found
     records: tuple[RecordSpec, ...] = ()
     sink: Sink = Sink.NONE
     contained: bool = False  # its code has no way out and all it changes can be undone

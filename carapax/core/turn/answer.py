@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from carapax.core.flow.canon import canonical
+from carapax.core.flow.canon import canonical, disguise
 from carapax.core.flow.origin import hidden_characters
 from carapax.core.terms.action import ArgRole
 from carapax.core.terms.approval import Answer, Approval, ApprovalState, Blank
@@ -205,8 +205,9 @@ def _code_lack(card: Approval, code: Code) -> Lacking | None:
 
 
 def typable(blank: Blank) -> bool:
-    """Whether the blank's value can be filled at all: it is there, and all of it shows."""
-    return bool(blank.shown.strip()) and REVEALED not in blank.shown and not hidden_characters(blank.shown)
+    """Whether the blank's value can be filled at all: it is there, all of it shows, and it is what it looks like."""
+    shows = REVEALED not in blank.shown and not hidden_characters(blank.shown)
+    return bool(blank.shown.strip()) and shows and not disguise(blank.shown)
 
 
 def fills(blank: Blank, typed: str) -> bool:

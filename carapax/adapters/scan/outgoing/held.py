@@ -65,7 +65,7 @@ def _disguised(value: str) -> Held:
         plain=(value, value[::-1], quote(octets, safe=""), *_parts(value)),
         packed=(*((packed,) if len(packed) >= MIN_CHARS else ()), *_base64_forms(octets)),
         caseless=(caseless, caseless[::-1]) if len(caseless) >= _CASELESS_CHARS else (),
-        digits=(octets.hex(), octets[::-1].hex()),
+        digits=(octets.hex(), octets[::-1].hex(), *_base32_forms(octets)),
     )
 
 
@@ -74,6 +74,15 @@ def _parts(value: str) -> tuple[str, ...]:
     half = max(_PART_CHARS, len(value) // 2)
     middle = (len(value) - half) // 2
     return (value[:half], value[middle : middle + half], value[-half:]) if len(value) > half else ()
+
+
+def _base32_forms(octets: bytes) -> Iterator[str]:
+    for shift in range(5):
+        whole = base64.b32encode(b"\0" * shift + octets).decode("ascii").lower().rstrip("=")
+        # The first and last characters also hold bits of the neighbours.
+        core = whole[(0, 2, 4, 5, 7)[shift] : len(whole) - 1]
+        if len(core) >= MIN_CHARS:
+            yield core
 
 
 def _base64_forms(octets: bytes) -> Iterator[str]:

@@ -358,6 +358,8 @@ def test_the_policy_says_who_else_reads_what_a_tool_sends() -> None:
         return desk.answer("post_message", channel="attic", text="an umbrella was found")
 
     assert post(frozenset()) == post(frozenset({"org"})) == "allow"
-    desk = Desk("post what my mails say to attic", tables=replace(TABLES, sinks=(("post_message", frozenset({"public"})),)))
+    desk = Desk(
+        "post what my mails say to attic", tables=replace(TABLES, sinks=(("post_message", frozenset({"public"})),))
+    )
     desk.read("read_mail", MAILS).read("list_members", ["attic"], channel="x")
     assert desk.answer("post_message", channel="attic", text="a party").endswith("flow.publish-private")
