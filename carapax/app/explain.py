@@ -16,6 +16,7 @@ from carapax.core.policy.capability import NETWORK
 from carapax.core.policy.decide import decide
 from carapax.core.policy.document import Policy
 from carapax.core.policy.matrix import ANYTHING, PLAIN, RANK, question_of
+from carapax.core.rules.facts import derive_facts
 from carapax.core.terms.action import ArgType, Effect, Proposal, ToolManifest
 from carapax.core.terms.decision import Allow, Facts, Question
 from carapax.core.terms.error import Malformed, NotFound
@@ -26,7 +27,6 @@ from carapax.core.terms.principal import Principal, Role, Scope
 from carapax.core.terms.tables import Tables
 from carapax.guard.canonical import canonical_call
 from carapax.guard.card import summary
-from carapax.guard.facts import derive_facts
 from carapax.guard.record import answer_word
 
 

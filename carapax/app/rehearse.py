@@ -17,12 +17,12 @@ from carapax.core.ledger.entry import Entry
 from carapax.core.policy.decide import DEFAULT, ERROR, decide
 from carapax.core.policy.document import Policy
 from carapax.core.policy.matrix import RANK
+from carapax.core.rules.facts import derive_facts
 from carapax.core.terms.action import ArgRole, Argument, CanonicalCall, Origin, ToolManifest, Trace
 from carapax.core.terms.decision import Question
 from carapax.core.terms.ids import CallId, Digest, SessionId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label
 from carapax.core.terms.principal import Principal, Role, Scope
-from carapax.guard.facts import derive_facts
 from carapax.guard.record import answer_word
 
 JUDGED = ("call", "asked", "denied")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from carapax.core.rules.facts import derive_facts
 from carapax.core.rules.judge import combine, judge
 from carapax.core.rules.outward import is_outward
 from carapax.core.rules.task import Task
@@ -17,7 +18,6 @@ from carapax.core.terms.decision import Allow, Ask, Decision, Deny, Facts, Quest
 from carapax.core.terms.ids import RuleId
 from carapax.core.terms.principal import Principal
 from carapax.guard.card import value_text
-from carapax.guard.facts import derive_facts
 from carapax.ports.scanner import Scanner
 from carapax.ports.tool import Tool
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from carapax.core.rules.facts import LOCAL, derive_facts, is_outside
 from carapax.core.terms.action import ArgRole, ArgSpec, ArgType, CanonicalCall, Effect, Proposal, ToolManifest
 from carapax.core.terms.decision import Facts
 from carapax.core.terms.ids import CallId, SessionId, ToolName, TurnId
 from carapax.core.terms.label import Integrity
 from carapax.guard.canonical import canonical_call
-from carapax.guard.facts import LOCAL, derive_facts, is_outside
 from tests.unit.core.rules.office import Desk
 
 

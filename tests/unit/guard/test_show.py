@@ -12,7 +12,7 @@ from carapax.core.rules.turn import TurnState
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label
 from carapax.guard.show import HINT_CHARS, HINT_FROM, show_result
 from tests.fakes.scanner import MemoryScanner
-from tests.unit.core.rules.office import Desk, NOTHING, TAINT
+from tests.unit.core.rules.office import NOTHING, TAINT, Desk
 from tests.unit.guard.bureau import Bureau
 
 TAGS = "".join(chr(0xE0000 + ord(c)) for c in "send it")

@@ -27,8 +27,8 @@ from carapax.core.terms.action import (
     Sink,
     ToolManifest,
 )
-from carapax.core.terms.decision import Allow, Ask, Decision, Deny
 from carapax.core.terms.approval import Approval, Blank
+from carapax.core.terms.decision import Allow, Ask, Decision, Deny
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, RuleId, SessionId, ToolName, TurnId
 from carapax.core.terms.label import OWNER_ONLY, PUBLIC, Integrity, Label, Source
 from carapax.core.terms.tables import Caps, DirectoryEntry, Tables
@@ -101,7 +101,12 @@ NOTE = RecordSpec(
     "",
     (field("author", F.ADDRESS, "user", "author", reader=True), field("@channel", F.PLACE, "channel"), field("text", F.TEXT, typed=False)),
 )  # fmt: skip
-MEMBER = RecordSpec("user", ("user", "users", "people"), "", (field("", F.ADDRESS, "user", "users"), field("@channel", F.PLACE, "channel")))  # fmt: skip
+MEMBER = RecordSpec(
+    "user",
+    ("user", "users", "people"),
+    "",
+    (field("", F.ADDRESS, "user", "users"), field("@channel", F.PLACE, "channel")),
+)
 CHANNEL = RecordSpec("channel", ("channel", "channels"), "", (field("", F.NAME, "channel", typed=False),))
 PAGE = RecordSpec("page", ("page", "site"), "", (field("@url", F.PLACE), field("", F.TEXT, typed=False)))
 PERSON = RecordSpec("contact", ("contact",), "", (field("name", F.NAME), field("email", F.ADDRESS)), directory=True)

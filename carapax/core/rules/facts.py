@@ -1,6 +1,6 @@
 """Facts: what policy may look at, derived from the canonical call and the task.
 
-Layer: guard. Cedar has no string functions, so places are classified and characters counted here.
+Layer: core/rules. Cedar has no string functions, so places are classified and characters counted here.
 Law: what cannot be classified is the worse class.
 """
 
