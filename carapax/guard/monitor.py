@@ -378,7 +378,8 @@ class TurnGuard:
     # words
 
     def _body(self, call: CanonicalCall, decision: Decision, line: str) -> dict[str, Any]:
-        return call_body(call, self.context, decision, self._guard.policy_digest(), line)
+        body = call_body(call, self.context, decision, self._guard.policy_digest(), line)
+        return body | ({"hint": self._state.hint_score} if self._state.hint_score else {})
 
     def _judged(self, call: CanonicalCall, decision: Decision, line: str, entry: EntryIndex) -> None:
         reason = "" if isinstance(decision, Allow) else decision.reason
