@@ -46,7 +46,7 @@ from carapax.guard.record import answer_word, call_body, label_body, text_digest
 from carapax.guard.run import Runner, count_held
 from carapax.guard.scope import Scope, Step
 from carapax.guard.show import show_result
-from carapax.guard.tally import COUNTED, Tally
+from carapax.guard.tally import COUNTED, Book, Tally
 from carapax.guard.weigh import Weighed, weigh
 from carapax.ports.approver import Approver
 from carapax.ports.clock import Clock
@@ -101,6 +101,7 @@ class Guard:
         if len(self._tools) != sum(len(tool.manifests()) for tool in tools):
             raise SettingsInvalid("two tools have the same name", next_step="Remove one of them.")
         self.known = Known()
+        self.book = Book(store, clock)
 
     def manifests(self) -> tuple[ToolManifest, ...]:
         """Every tool that may be proposed, in the order of their families."""
@@ -162,7 +163,7 @@ class TurnGuard:
             guard.known.of(scope.session),
             scope.audience,
         )
-        self._tally = Tally(guard.store, guard.clock, scope.session)
+        self._tally = Tally(guard.book, guard.clock, scope.session)
         self._desk = Desk(guard, scope.emit)
 
     @property

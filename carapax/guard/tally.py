@@ -5,7 +5,10 @@ Layer: guard. Counts are read before a call is judged and written after it ran.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+from collections import deque
+from typing import Protocol
 
 from carapax.core.rules.authority import amount_cents
 from carapax.core.rules.caps import TELLING
@@ -22,10 +25,49 @@ _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 
 
+class Counted(Protocol):
+    """What keeps counts: the store, or a book over it."""
+
+    async def tally(self, kind: str, *, since_ms: int) -> int: ...
+
+    async def add_tally(self, kind: str, amount: int, session: SessionId, now_ms: int) -> None: ...
+
+
+class Book:
+    """The store's counts, remembered: this gateway is the only one that writes them.
+
+    What stood there before the first look is taken as counted at that moment, so it leaves a window late, never early.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._first = asyncio.Lock()
+        self._rows: dict[str, deque[tuple[int, int]]] = {}
+
+    async def tally(self, kind: str, *, since_ms: int) -> int:
+        """The sum of a count from this moment on; a kind is always asked about with the same window."""
+        if kind not in self._rows:
+            async with self._first:
+                before = await self._store.tally(kind, since_ms=since_ms)
+                self._rows.setdefault(kind, deque([(self._clock.now_ms(), before)]))
+        rows = self._rows[kind]
+        while rows and rows[0][0] < since_ms:
+            rows.popleft()
+        return sum(amount for _, amount in rows)
+
+    async def add_tally(self, kind: str, amount: int, session: SessionId, now_ms: int) -> None:
+        """Count, durably."""
+        async with self._first:
+            await self._store.add_tally(kind, amount, session, now_ms)
+            if kind in self._rows:
+                self._rows[kind].append((now_ms, amount))
+
+
 class Tally:
     """The counts of one gateway, as one turn reads and writes them."""
 
-    def __init__(self, store: Store, clock: Clock, session: SessionId) -> None:
+    def __init__(self, store: Counted, clock: Clock, session: SessionId) -> None:
         self._store = store
         self._clock = clock
         self._session = session

@@ -75,6 +75,10 @@ class Chosen:
     rules: Mapping[str, Rule]
 
 
+MAX_CHOSEN = 10_000
+"""Pairs of effect and tool whose rules are kept ready."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A checked policy, ready to answer. Make it with `parse_policy`."""
@@ -109,13 +113,17 @@ class Policy:
 
     def rules_for(self, effect: Effect, tool: str) -> Chosen:
         """The rules that can say anything about this effect of this tool; made once for each pair."""
+        found = self.chosen.get((effect.value, tool))
+        if found is not None:
+            return found
         named = any(part.tools is not None and tool in part.tools for part in self.parts)
         key = (effect.value, tool if named else "")
-        found = self.chosen.get(key)
-        if found is None:
+        if key not in self.chosen:
             texts = [part.text for part in self.parts if part.fits(effect, tool)]
-            found = self.chosen[key] = _chosen("\n\n".join([*texts, self.raw_rules]), self.rules)
-        return found
+            self.chosen[key] = _chosen("\n\n".join([*texts, self.raw_rules]), self.rules)
+        if len(self.chosen) < MAX_CHOSEN:
+            self.chosen[effect.value, tool] = self.chosen[key]
+        return self.chosen[key]
 
 
 def parse_policy(document: bytes) -> Policy:

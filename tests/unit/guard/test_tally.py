@@ -13,6 +13,7 @@ from carapax.core.terms.approval import Approval
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.ids import SessionId, ToolName
 from carapax.core.terms.tables import Caps
+from carapax.guard.tally import Book as Remembered
 from carapax.guard.tally import Tally
 from tests.fakes.store import MemoryStore
 from tests.unit.core.rules.office import TOOLS, Desk
@@ -265,3 +266,31 @@ def test_a_payment_that_was_stopped_counts_as_made() -> None:
     asyncio.run(stop_one())
     bureau.office.perform = plain  # type: ignore[method-assign]
     assert spend(bureau, 100, 100) == ["done", "refused"]
+
+
+def test_a_book_counts_as_the_store_does_and_asks_it_once() -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock)
+    asked: list[str] = []
+    real = store.tally
+
+    async def noted(kind: str, *, since_ms: int) -> int:
+        asked.append(kind)
+        return await real(kind, since_ms=since_ms)
+
+    store.tally = noted  # type: ignore[method-assign]
+
+    async def main() -> None:
+        await store.add_tally("messages", 2, SessionId("s"), clock.ms)  # before this gateway looked
+        book = Remembered(store, clock)
+        for step_ms, more in ((0, 1), (30_000, 4), (29_000, 0), (2_000, 3), (60_001, 0)):
+            clock.ms += step_ms
+            if more:
+                await book.add_tally("messages", more, SessionId("s"), clock.ms)
+            window = clock.ms - 60_000
+            counted, kept = await book.tally("messages", since_ms=window), await real("messages", since_ms=window)
+            assert counted == kept
+        assert asked == ["messages"]
+        assert await Remembered(store, clock).tally("messages", since_ms=0) == 10  # a new gateway forgets nothing
+
+    asyncio.run(main())
