@@ -18,7 +18,6 @@ from carapax.core.flow.clearance import render_uncleared, uncleared
 from carapax.core.flow.lattice import join_all
 from carapax.core.flow.reply import Rendered, render_reply
 from carapax.core.flow.words import names, read_words
-from carapax.core.rules.turn import find_task
 from carapax.core.terms.action import ArgRole, Proposal
 from carapax.core.terms.conversation import Part, PartKind, Turn, TurnState
 from carapax.core.terms.error import BudgetSpent, CarapaxError, Refused
@@ -123,7 +122,8 @@ class TurnRun:
                 context=join_all(part.label for part in shown),
                 audience=PUBLIC if all(part.kind is PartKind.USER for part in shown) else OWNER_ONLY,
                 emit=self._observe,
-                task=find_task(self.turn.text, _earlier_words(parts, self.turn.id)),
+                task=self.turn.text,
+                earlier=tuple(_earlier_words(parts, self.turn.id)),
                 channel=self.turn.channel,
             )
         )
@@ -292,8 +292,8 @@ def _is_owners(part: Part) -> bool:
 
 def _render(reply: str, context: Label, owner_words: str) -> Rendered:
     """A reply as a person may see it: sources named, no pictures from elsewhere, links only where the owner named them."""
-    words, clean = read_words(owner_words), context.integrity > Integrity.EXTERNAL
-    return render_reply(reply, context, lambda link: clean or names(words, ArgRole.URL, link))
+    clean = context.integrity > Integrity.EXTERNAL
+    return render_reply(reply, context, lambda link: clean or names(read_words(owner_words), ArgRole.URL, link))
 
 
 def _time_spent(bound_ms: int) -> BudgetSpent:

@@ -20,12 +20,11 @@ from carapax.core.flow.lattice import may_flow
 from carapax.core.policy.decide import decide
 from carapax.core.policy.document import Policy
 from carapax.core.rules.intent import judge_loss
-from carapax.core.rules.turn import TurnState
+from carapax.core.rules.turn import TurnState, find_task
 from carapax.core.terms.action import (
     CanonicalCall,
     Change,
     ChangeKind,
-    Effect,
     Proposal,
     Receipt,
     ToolManifest,
@@ -43,7 +42,7 @@ from carapax.guard.canonical import canonical_call
 from carapax.guard.card import Asked, summary, with_sources
 from carapax.guard.labels import declared_readers, files_label, result_label, written_label
 from carapax.guard.record import answer_word, call_body, label_body, text_digest
-from carapax.guard.run import Runner, count_held
+from carapax.guard.run import Runner, count_held, destroying
 from carapax.guard.scope import Scope, Step
 from carapax.guard.show import show_result
 from carapax.guard.tally import COUNTED, Book, Tally
@@ -154,22 +153,31 @@ class TurnGuard:
     def __init__(self, guard: Guard, scope: Scope) -> None:
         self._guard = guard
         self._scope = scope
-        self._state = TurnState.begin(
-            scope.context,
-            scope.owner_words,
-            scope.task,
-            scope.effects,
-            guard.manifests(),
-            guard.known.of(scope.session),
-            scope.audience,
-        )
+        self._begun: TurnState | None = None
         self._tally = Tally(guard.book, guard.clock, scope.session)
         self._desk = Desk(guard, scope.emit)
 
     @property
     def context(self) -> Label:
         """The join of everything the model of this turn was shown so far."""
-        return self._state.context
+        return self._scope.context if self._begun is None else self._begun.context
+
+    @property
+    def _state(self) -> TurnState:
+        # Made when something is first wished for: mere talk needs no plan.
+        if self._begun is None:
+            scope, guard = self._scope, self._guard
+            task = find_task(scope.task or scope.owner_words, scope.earlier)
+            self._begun = TurnState.begin(
+                scope.context,
+                scope.owner_words,
+                task,
+                scope.effects,
+                guard.manifests(),
+                guard.known.of(scope.session),
+                scope.audience,
+            )
+        return self._begun
 
     async def submit(self, proposal: Proposal) -> Step:
         """Take one proposal the whole way. Raises LedgerUnavailable and StoreUnavailable; then nothing ran."""
@@ -345,7 +353,7 @@ class TurnGuard:
         if (unasked := judge_loss(call, self._state.context, self._state.plan)) is not None:
             return unasked
         real = replace(facts, destroys_count=deleted)
-        return self._guard.judge(Question(self._scope.principal, _destroying(call), self._state.context, real))
+        return self._guard.judge(Question(self._scope.principal, destroying(call), self._state.context, real))
 
     async def _settle_loss(self, call: CanonicalCall, runner: Runner, facts: Facts, held: tuple[Change, ...]) -> bool:
         """Ask about deletions that were put back; True when a person agreed and they were done."""
@@ -355,7 +363,7 @@ class TurnGuard:
             await self._refuse(call, decision)
             return False
         title = f"delete {count} files: {summary(call)}"
-        if isinstance(decision, Ask) and not await self._ask([Asked(_destroying(call), decision, title)]):
+        if isinstance(decision, Ask) and not await self._ask([Asked(destroying(call), decision, title)]):
             return False
         await runner.release(call, held)
         return True
@@ -390,8 +398,3 @@ class TurnGuard:
     def _own(self, call: CanonicalCall, answer: str, text: str) -> Step:
         """A step that did not run: Carapax's own words, which do not change the context's label."""
         return Step(call.call, call.manifest.name, Labeled(text, OWN_WORDS), answer, "refused", ends_turn=False)
-
-
-def _destroying(call: CanonicalCall) -> CanonicalCall:
-    """The call as what it turned out to be."""
-    return replace(call, manifest=replace(call.manifest, effect=Effect.DESTROY))

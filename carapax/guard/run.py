@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from carapax.core.policy.document import Policy
-from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Outcome, Receipt
+from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Effect, Outcome, Receipt
 from carapax.core.terms.error import CarapaxError, PolicyInvalid
 from carapax.core.terms.event import Event, StepDone
 from carapax.core.terms.ids import CallId, EntryIndex
@@ -168,3 +168,8 @@ def count_held(held: Sequence[Change]) -> int:
     # `held` is what putting back did: every file that was lost was created again.
     gone = {change.before for change in held if change.kind is ChangeKind.DELETED and change.before}
     return sum(c.kind is ChangeKind.CREATED and not c.path.endswith("/") and c.after not in gone for c in held)
+
+
+def destroying(call: CanonicalCall) -> CanonicalCall:
+    """The call as what it turned out to be."""
+    return replace(call, manifest=replace(call.manifest, effect=Effect.DESTROY))

@@ -38,6 +38,7 @@ class Scope:
     context: Label
     emit: Callable[[Event], None]
     task: str = ""  # what the owner asks for now: capabilities come from it; "" is owner_words
+    earlier: tuple[str, ...] = ()  # what the owner asked before, oldest first: "go on" means the last of it
     channel: str = "cli"
     audience: Readers = OWNER_ONLY  # who may know all that earlier turns' tools told
     effects: frozenset[Effect] = frozenset()  # what a planner with a clean context found beyond the words
