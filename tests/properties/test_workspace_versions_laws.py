@@ -35,7 +35,11 @@ def carry_out(root: Path, operation: Operation) -> None:
     """One thing a program may do; what is impossible is not done."""
     what, path, content = operation
     place = root / path
-    if not place.parent.resolve().is_relative_to(root):
+    try:
+        inside = place.parent.resolve().is_relative_to(root)
+    except RuntimeError:  # a link that leads to itself: nobody can write through it
+        inside = False
+    if not inside:
         return  # a real program's link leads into its sandbox, not to our disk
     try:
         if what == "remove":
