@@ -9,6 +9,9 @@ from typing import Protocol
 
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check
+from carapax.core.terms.egress import Way
+from carapax.core.terms.ids import CallId, SessionId
+from carapax.core.terms.tier import Provenance
 
 
 class Mount(StrEnum):
@@ -21,7 +24,7 @@ class Mount(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One program run: what to execute and its ceilings. The environment is always empty but for a fixed few."""
+    """One program run: what to execute and its ceilings. The environment is empty but for a fixed few and `variables`."""
 
     argv: tuple[str, ...]
     stdin: bytes = b""
@@ -30,6 +33,10 @@ class Job:
     output_bytes: int = 64_000  # stdout and stderr together; the rest is read and dropped, then the job is ended
     memory_bytes: int = 1 << 30
     processes: int = 64
+    provenance: Provenance = Provenance.AGENT  # who wrote it: decides the tier
+    way: Way | None = None  # the only way out; None is no network at all
+    library: bool = False  # show the packages Carapax runs with, read-only, to a program of our own
+    variables: tuple[tuple[str, str], ...] = ()  # never a secret; placeholders may stand here
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +61,19 @@ class Sandbox(Protocol):
 
     async def probe(self) -> Sequence[Check]:
         """Really try to get out, in every way this sandbox promises to stop; one check per attempt."""
+        ...
+
+    def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """Halt every process of the running jobs of a session (None: of all); returns their calls. Within 5 ms each.
+
+        Callable from any thread, also while the event loop is stuck. A frozen job's time goes on.
+        """
+        ...
+
+    def thaw(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """Let frozen jobs go on."""
+        ...
+
+    def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """End every process of the running jobs of a session (None: of all), frozen or not. Callable from any thread."""
         ...

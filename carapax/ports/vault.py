@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from carapax.core.terms.egress import Binding
+
 
 class Vault(Protocol):
     def find_secret(self, handle: str) -> str | None:
@@ -19,3 +21,20 @@ class Vault(Protocol):
     def handles(self) -> tuple[str, ...]:
         """The names that exist, sorted; never values."""
         ...
+
+
+class Secrets(Protocol):
+    """What the egress proxy's process needs of a vault: the only reader of clear values."""
+
+    async def value(self, handle: str) -> str | None:
+        """The present clear value, renewed first when it is a token that ran out; None when there is none.
+
+        Raises VaultLocked, StoreUnavailable; their texts never hold a value.
+        """
+        ...
+
+    def bindings(self) -> tuple[Binding, ...]:
+        """Where each secret may be used. A secret without a binding is used nowhere. Raises StoreUnavailable."""
+        ...
+
+    def handles(self) -> tuple[str, ...]: ...

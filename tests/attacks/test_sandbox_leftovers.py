@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.sandbox.bwrap.mark import own_mark
+from carapax.adapters.sandbox.mark import own_mark
 from carapax.ports.sandbox import Job
 from tests.attacks.sealing import Inside, mint
 
@@ -93,7 +93,7 @@ GATEWAY = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from carapax.adapters.sandbox.bwrap import BwrapSandbox, launch
-from carapax.adapters.sandbox.bwrap.mark import own_mark
+from carapax.adapters.sandbox.mark import own_mark
 from carapax.ports.sandbox import Job, Mount
 from tests.attacks.sealing import KEY, WallClock, mint
 if sys.argv[3] == "early":

@@ -102,6 +102,21 @@ class SandboxUnavailable(Unavailable):
     kept = "Nothing was run."
 
 
+class EgressUnavailable(Unavailable):
+    """The egress proxy, its decider or its vault is gone: nothing leaves."""
+
+    code = "egress.unavailable"
+    kept = "Nothing was sent."
+
+
+class VaultLocked(Unavailable):
+    """The vault's key is not at hand."""
+
+    code = "vault.locked"
+    kept = "No secret was used."
+    next_step = "Run `carapax vault unlock`."
+
+
 class LedgerUnavailable(Unavailable):
     code = "ledger.unavailable"
     kept = "Nothing was done: without a record there is no effect."

@@ -4,6 +4,6 @@ Layer: adapters/sandbox. The package's door; everything else in it is private to
 """
 
 from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
-from carapax.adapters.sandbox.bwrap.bounds import Bounds
+from carapax.adapters.sandbox.bounds import Bounds
 
 __all__ = ("Bounds", "BwrapSandbox")

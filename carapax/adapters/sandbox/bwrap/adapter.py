@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from carapax.adapters.sandbox.bwrap.bounds import Bounds, decide_job
+from carapax.adapters.sandbox.bounds import Bounds, decide_job
 from carapax.adapters.sandbox.bwrap.launch import Plan, launch
 from carapax.adapters.sandbox.bwrap.mechanism import find_walls
-from carapax.adapters.sandbox.bwrap.place import find_interpreter, own_code, verify_same, verify_workspace
+from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
 from carapax.adapters.sandbox.bwrap.probe import probe_walls
 from carapax.adapters.sandbox.bwrap.recipe import find_system
 from carapax.core.terms.action import ToolManifest

@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from carapax.adapters.sandbox.bwrap.bounds import Bounds
-from carapax.adapters.sandbox.bwrap.cgroup import Group
-from carapax.adapters.sandbox.bwrap.mark import own_mark
+from carapax.adapters.sandbox.bounds import Bounds
+from carapax.adapters.sandbox.cgroup import Group
+from carapax.adapters.sandbox.mark import own_mark
 from carapax.adapters.sandbox.bwrap.mechanism import Walls
 from carapax.adapters.sandbox.bwrap.recipe import ETC, Handed, System, render_recipe
 from carapax.core.terms.error import SandboxUnavailable

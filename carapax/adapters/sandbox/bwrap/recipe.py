@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from carapax.adapters.sandbox.bwrap.bounds import Bounds
+from carapax.adapters.sandbox.bounds import Bounds
 from carapax.ports.sandbox import Mount
 
 INSIDE = "/workspace"

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from carapax.adapters.sandbox.bwrap.bounds import Bounds, decide_job
+from carapax.adapters.sandbox.bounds import Bounds, decide_job
 from carapax.core.terms.error import Malformed, TooLarge
 from carapax.ports.sandbox import Job
 from tests.attacks.sealing import MANIFEST

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.sandbox.bwrap.bounds import Bounds
+from carapax.adapters.sandbox.bounds import Bounds
 from carapax.adapters.sandbox.bwrap.recipe import ETC, Handed, System, find_system, render_recipe
 from carapax.ports.sandbox import Mount
 

@@ -1,6 +1,6 @@
 """Marks: which gateway a control group or a waiting bubblewrap belongs to, and whether that gateway still lives.
 
-Layer: adapters/sandbox/bwrap. Owns the marks and the sweep of what killed gateways left waiting at its gate.
+Layer: adapters/sandbox. Owns the marks and the sweep of what killed gateways left waiting at its gate.
 Why: a gateway killed between spawning bubblewrap and opening its gate leaves it shut for ever; the job never
 runs, but the process stays until the next gateway starts.
 Law: only what carries the mark of a dead gateway is ended; a pid alone may have been given out again.

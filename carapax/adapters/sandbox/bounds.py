@@ -1,6 +1,6 @@
 """Bounds: the ceilings that hold for every job, whatever the job or its tool asks for.
 
-Layer: adapters/sandbox/bwrap. Owns the numbers and the way a job's own wishes are cut down to them.
+Layer: adapters/sandbox. Owns the numbers and the way a job's own wishes are cut down to them.
 Law: a bounded job never exceeds the job, the tool's manifest or these ceilings.
 """
 

@@ -1,6 +1,6 @@
 """Place: which folder may be a workspace, and what of the host is shown read-only beside it.
 
-Layer: adapters/sandbox/bwrap. Owns the refusal of folders that would hand out too much.
+Layer: adapters/sandbox. Owns the refusal of folders that would hand out too much.
 Absent: opening files for the host (the workspace port does that).
 Law: no folder shown inside holds a forbidden one; the workspace neither holds one nor lies in one.
 """
@@ -73,7 +73,7 @@ def verify_same(workspace: Workspace) -> None:
 
 def own_code() -> tuple[Path, ...]:
     """Where the running program lives: the package, its environment, its interpreter."""
-    return (Path(__file__).resolve().parents[3], Path(sys.prefix), Path(sys.base_prefix))
+    return (Path(__file__).resolve().parents[2], Path(sys.prefix), Path(sys.base_prefix))
 
 
 def find_interpreter(forbidden: tuple[Path, ...], home: Path, workspace: Path) -> Path | None:

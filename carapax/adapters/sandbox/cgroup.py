@@ -1,6 +1,6 @@
 """Control groups: one per job, for memory and process ceilings and for a certain end.
 
-Layer: adapters/sandbox/bwrap. Owns finding a place where groups can be made (version 2 or 1), making one, and
+Layer: adapters/sandbox. Owns finding a place where groups can be made (version 2 or 1), making one, and
 removing it, which the kernel allows only when no process of the job is left.
 Absent: CPU shares; freezing a job (the breaker's wall).
 Law: a group lies below or beside the gateway's own, so the operator's ceilings on the gateway still hold.
@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from carapax.adapters.sandbox.bwrap.mark import PREFIX, is_abandoned, own_mark
+from carapax.adapters.sandbox.mark import PREFIX, is_abandoned, own_mark
 from carapax.core.terms.error import SandboxUnavailable
 
 _GATEWAY = "carapax-gateway"

@@ -1,0 +1,1 @@
+"""The breaker: counters over signals, their limits, and when they trip; pure."""
