@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from carapax.core.terms.authority import AuthorizedCall
-from carapax.core.terms.egress import Lease, Traffic, Way
-from carapax.core.terms.ids import SessionId
+from carapax.core.terms.egress import Allowance, Hop, Lease, Traffic, Verdict, Way
+from carapax.core.terms.ids import CallId, SessionId
+from carapax.core.terms.signal import SignalKind
 
 
 class Egress(Protocol):
@@ -51,4 +52,24 @@ class Exit(Protocol):
 
     def cut(self, session: SessionId | None) -> None:
         """Cut every way of a session (None: of all) at once and empty their secrets. From any thread; never raises."""
+        ...
+
+
+class Gate(Protocol):
+    """The decider that the egress proxy asks. It runs in the gateway; the proxy believes nobody else."""
+
+    def admit(self, authorized: AuthorizedCall) -> tuple[SessionId, Allowance]:
+        """Check a sealed call that wants a way out, once. Raises AuthorityInvalid, Refused (its tool declares no network)."""
+        ...
+
+    async def judge(self, call: CallId, hop: Hop) -> Verdict:
+        """The answer to one request of an admitted call, recorded before it is given. Total: what fails is a refusal."""
+        ...
+
+    def saw(self, call: CallId, kind: SignalKind, amount: int = 1, detail: str = "") -> None:
+        """The proxy reports something about an admitted call. Never raises; a call that has ended still counts."""
+        ...
+
+    async def ended(self, call: CallId, traffic: Traffic) -> None:
+        """The way is closed. Reports that come later still find their session."""
         ...

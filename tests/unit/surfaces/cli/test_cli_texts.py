@@ -35,7 +35,7 @@ def test_a_sentence_takes_the_same_values_in_both(key: str) -> None:
 
 def test_every_key_in_the_code_exists_and_every_sentence_is_used() -> None:
     sources = [f.read_text("utf-8") for f in Path(cli.__file__).parent.glob("*.py")
-               if f.name not in ("english.py", "french.py")]  # fmt: skip
+               if not f.name.startswith(("english", "french"))]  # fmt: skip
     assert len(sources) >= 15
     used = set(re.findall(r"""\b_?t\(\s*["']([a-z_.]*[a-z_])["']""", "\n".join(sources)))
     assert len(used) > 100
