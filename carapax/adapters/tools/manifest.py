@@ -2,7 +2,8 @@
 
 Layer: adapters/tools. Strict: an unknown key, a missing one or a value of another type is SettingsInvalid, because a
 manifest that is half understood would be judged as something it is not. What is left out is the worst it could be:
-an argument without a role is a recipient, a field without an integrity is external, a result is the owner's alone.
+an argument without a role is a recipient, a field without an integrity is external, a result is the owner's alone,
+code without a provenance is somebody else's.
 Law: parse_manifests is pure; equal text gives equal manifests.
 """
 
@@ -28,6 +29,7 @@ from carapax.core.terms.action import (
 from carapax.core.terms.error import SettingsInvalid
 from carapax.core.terms.ids import ToolName
 from carapax.core.terms.label import Integrity
+from carapax.core.terms.tier import Provenance
 
 E = TypeVar("E", bound=Enum)
 
@@ -50,6 +52,8 @@ _TOOL_TYPES: Mapping[str, type] = {
     "contained": bool,
     "scalar": bool,
     "from_files": bool,
+    "online": bool,
+    "provenance": str,
     "arg": list,
     "record": list,
 }
@@ -117,6 +121,8 @@ def _tool(table: Any, family: str) -> ToolManifest:
     rest = {key: table[key] for key in ("timeout_ms", "output_bytes") if key in table}
     if any(value <= 0 for value in rest.values()):
         _refuse(where, "a ceiling must be above zero")
+    if table.get("online") and table.get("contained"):
+        _refuse(where, "what is contained has no way out, so it cannot be online")
     return ToolManifest(
         name=ToolName(table["name"]),
         description=table["description"],
@@ -136,6 +142,8 @@ def _tool(table: Any, family: str) -> ToolManifest:
         contained=table.get("contained", False),
         scalar=table.get("scalar", False),
         from_files=table.get("from_files", False),
+        online=table.get("online", False),
+        provenance=_member(Provenance, table.get("provenance", Provenance.THIRD_PARTY.value), where),
         **rest,
     )
 

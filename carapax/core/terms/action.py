@@ -13,6 +13,7 @@ from typing import Literal
 
 from carapax.core.terms.ids import CallId, Digest, SessionId, ToolName, TurnId
 from carapax.core.terms.label import Integrity, Label
+from carapax.core.terms.tier import Provenance
 
 
 class Effect(StrEnum):
@@ -147,6 +148,8 @@ class ToolManifest:
     contained: bool = False  # its code has no way out and all it changes can be undone
     scalar: bool = False  # its result is one bounded value that a quarantined reading took out of what it read
     from_files: bool = False  # its result says only what the files it was pointed at say: labelled as they are
+    online: bool = False  # its calls may open a way out through the egress proxy; never together with `contained`
+    provenance: Provenance = Provenance.THIRD_PARTY  # who wrote the code that its calls run
 
 
 @dataclass(frozen=True, slots=True)

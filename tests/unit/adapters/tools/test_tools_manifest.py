@@ -10,6 +10,7 @@ from carapax.adapters.tools.manifest import family_manifests, load_manifests, pa
 from carapax.core.terms.action import ArgType, Effect, ToolManifest
 from carapax.core.terms.error import SettingsInvalid
 from carapax.core.terms.label import Integrity
+from carapax.core.terms.tier import Provenance
 
 GOOD = """
 id = "demo"
@@ -36,6 +37,15 @@ def test_a_manifest_is_read_with_the_terms_own_defaults() -> None:
     assert (tool.args[0].required, tool.args[0].max_bytes, tool.args[0].choices) == (True, 65_536, ("a", "b"))
 
 
+def test_a_way_out_and_an_author_are_declared_and_are_else_the_worse() -> None:
+    (silent,) = parse_manifests(GOOD, "demo")
+    assert (silent.online, silent.provenance) == (False, Provenance.THIRD_PARTY)
+    (said,) = parse_manifests(
+        GOOD.replace("reversible = true", 'reversible = true\nonline = true\nprovenance = "agent"'), "demo"
+    )
+    assert (said.online, said.provenance) == (True, Provenance.AGENT)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -54,6 +64,9 @@ def test_a_manifest_is_read_with_the_terms_own_defaults() -> None:
         ("reversible = true", "reversible = true\ntimeout_ms = 0", "above zero"),
         ('choices = ["a", "b"]', "choices = [1]", "choices must be texts"),
         ('id = "demo"', 'id = "demo"\nextra = 1', "'extra' is unknown"),
+        ("reversible = true", "reversible = true\nonline = true\ncontained = true", "cannot be online"),
+        ("reversible = true", "reversible = true\nonline = 1", "type bool"),
+        ("reversible = true", 'reversible = true\nprovenance = "friend"', "no Provenance"),
         ("[[tool]]", "[tool]", "type list"),
         ("[[tool.arg]]", "[tool.arg]", "type list"),
         ('id = "demo"', "id = ", "is not TOML"),
