@@ -11,6 +11,7 @@ run: ## talk to it here; without a terminal: one sample turn, then serve
 
 test: ## every check and every test
 	@sh scripts/setup.sh test
+	@sh scripts/test_tools.sh
 	@$(MAKE) -s check
 
 check:

@@ -1,0 +1,38 @@
+#!/bin/sh
+# What the tests run behind the walls, beyond the set-up: the other tiers, and the clients that must work through the proxy.
+# `sh scripts/test_tools.sh`: installs what is missing with apt-get, as root; asks nothing. A second run does nothing.
+set -eu
+cd "$(dirname "$0")/.."
+
+missing=
+want() { # package, command
+  command -v "$2" >/dev/null 2>&1 || missing="$missing $1"
+}
+
+want runsc runsc                    # the strong tier
+want gcc cc                         # builds the launcher
+want git git                        # clients behind the proxy
+want curl curl
+want nodejs node
+want npm npm
+want chromium chromium
+want iproute2 ip                    # namespaces of the tests' own
+want procps ps
+[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+[ "$(uname -m)" != x86_64 ] || want qemu-system-x86 qemu-system-x86_64 # the disposable tier
+
+if [ -n "$missing" ]; then
+  as_root=
+  [ "$(id -u)" = 0 ] || as_root=sudo
+  printf 'The tests need:%s\n' "$missing"
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  # shellcheck disable=SC2086 # a list of words
+  if ! { $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -n 8 "$log" >&2
+    printf 'Installing them failed. Install them by hand, then run this again.\n' >&2
+    exit 1
+  fi
+fi
+[ ! -e scripts/guest_kernel.sh ] || sh scripts/guest_kernel.sh
