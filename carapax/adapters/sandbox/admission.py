@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from carapax.core.terms.authority import AuthorizedCall, verify_call
+from carapax.core.terms.authority import AuthorizedCall, VerifiedCall, verify_call
 from carapax.core.terms.error import AuthorityInvalid
 from carapax.core.terms.ids import CallId
 from carapax.ports.clock import Clock
@@ -27,7 +27,7 @@ class Admission:
         self._used: dict[CallId, int] = {}
         self._lock = threading.Lock()
 
-    def admit(self, authorized: AuthorizedCall, job: Job) -> AuthorizedCall:
+    def admit(self, authorized: AuthorizedCall, job: Job) -> VerifiedCall:
         """The verified call, from now on used. Raises AuthorityInvalid."""
         now_ms = self._clock.now_ms()
         verified = verify_call(authorized, self._key, now_ms)
@@ -37,7 +37,7 @@ class Admission:
         if job.way is not None and job.way.call != verified.call.call:
             raise AuthorityInvalid("the way out was opened for another call")
         with self._lock:
-            self._use(verified.call.call, verified.deadline_ms, now_ms)
+            self._use(verified.call.call, authorized.deadline_ms, now_ms)
         return verified
 
     def _use(self, call: CallId, deadline_ms: int, now_ms: int) -> None:

@@ -20,7 +20,7 @@ JOB = Job(("true",))
 def test_a_call_is_admitted_once_whoever_asks() -> None:
     admission = Admission(KEY, WallClock())
     sealed = mint()
-    assert admission.admit(sealed, JOB) == sealed
+    assert admission.admit(sealed, JOB).call == sealed.call
     with pytest.raises(AuthorityInvalid, match="already used"):
         admission.admit(sealed, dataclasses.replace(JOB, mount=Mount.NONE))
 
