@@ -1,15 +1,17 @@
-"""Control groups: one per job, for memory and process ceilings and for a certain end.
+"""Control groups: one per job, for memory and process ceilings, for halting it, and for a certain end.
 
-Layer: adapters/sandbox. Owns finding a place where groups can be made (version 2 or 1), making one, and
-removing it, which the kernel allows only when no process of the job is left.
-Absent: CPU shares; freezing a job (the breaker's wall).
-Law: a group lies below or beside the gateway's own, so the operator's ceilings on the gateway still hold.
-Source: kernel documentation, cgroup-v2.rst, cgroup-v1/memory.rst, cgroup-v1/pids.rst.
+Layer: adapters/sandbox. Owns finding a place where groups can be made (version 2 or 1), making one, halting and
+ending what is in it, and removing it, which the kernel allows only when no process of the job is left.
+Absent: CPU shares.
+Laws: a group lies below or beside the gateway's own, so the operator's ceilings on the gateway still hold; a
+group of version 1 can be halted only where the freezer is mounted too.
+Source: kernel documentation, cgroup-v2.rst, cgroup-v1/memory.rst, pids.rst, freezer-subsystem.rst.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import signal
@@ -22,6 +24,8 @@ from carapax.core.terms.error import SandboxUnavailable
 
 _GATEWAY = "carapax-gateway"
 EMPTY_WITHIN_MS = 5_000
+HALT_WITHIN_MS = 200  # until the kernel says that every process stands; the order itself holds at once
+_CONTROLLERS = ("memory", "pids", "freezer")
 _SEQUENCE = itertools.count(1)
 _OUR_PROCESSES = 2  # bubblewrap outside and its reaper inside, counted with the job's own
 
@@ -32,13 +36,15 @@ class Tree:
 
     version: int
     bases: tuple[Path, ...]  # one for version 2; memory, then pids for version 1
+    freezer: Path | None = None  # of version 1, where it is mounted
 
     def make(self, memory_bytes: int, processes: int) -> Group:
         """A new group with its ceilings set. Raises SandboxUnavailable; nothing is left then."""
         name = f"{own_mark()}-{next(_SEQUENCE)}"
-        group = Group(self.version, tuple(base / name for base in self.bases))
+        freezer = self.freezer / name if self.freezer is not None else None
+        group = Group(self.version, tuple(base / name for base in self.bases), freezer)
         try:
-            for path in group.paths:
+            for path in group.everywhere:
                 path.mkdir()
             for path, name, value in _ceilings(group, memory_bytes, processes):
                 (path / name).write_text(str(value))
@@ -53,9 +59,10 @@ class Tree:
 
     def sweep(self) -> None:
         """End and remove what gateways that were killed left behind."""
-        for path in (child for base in self.bases for child in base.glob(f"{PREFIX}*-*-*")):
+        bases = self.bases if self.freezer is None else (*self.bases, self.freezer)
+        for path in (child for base in bases for child in base.glob(f"{PREFIX}*-*-*")):
             if is_abandoned(path.name):
-                Group(self.version, (path,)).discard()
+                Group(self.version, (path,), path if path.parent == self.freezer else None).discard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,55 @@ class Group:
 
     version: int
     paths: tuple[Path, ...]
+    freezer: Path | None = None
+
+    @property
+    def everywhere(self) -> tuple[Path, ...]:
+        """Its folders in every hierarchy."""
+        return self.paths if self.freezer is None else (*self.paths, self.freezer)
+
+    @property
+    def halts(self) -> bool:
+        """Can `freeze` halt it?"""
+        return self.version == 2 or self.freezer is not None
 
     def add(self, pid: int) -> None:
         """Move one process in; its children follow. Raises OSError."""
-        for path in self.paths:
+        for path in self.everywhere:
             (path / "cgroup.procs").write_text(str(pid))
+
+    def freeze(self) -> None:
+        """Halt every process in it and wait, within HALT_WITHIN_MS, until each stands. Raises OSError."""
+        self._order_halt(halted=True)
+        give_up = time.monotonic() + HALT_WITHIN_MS / 1000
+        while not self._stands():
+            if time.monotonic() > give_up:
+                raise TimeoutError("a process of the job does not halt")
+            time.sleep(0.0002)
+
+    def thaw(self) -> None:
+        """Let every process in it go on. Raises OSError."""
+        self._order_halt(halted=False)
+
+    def kill(self) -> None:
+        """End every process in it, halted or not, without waiting until they are gone. Raises OSError."""
+        for path in self.everywhere:
+            self._kill(path)
+        if self.version == 1 and self.freezer is not None:
+            self._order_halt(halted=False)  # version 1 keeps even the killed standing until it is told to go on
+
+    def _order_halt(self, *, halted: bool) -> None:
+        if self.version == 2:
+            (self.paths[0] / "cgroup.freeze").write_text("1" if halted else "0")
+        elif self.freezer is not None:
+            (self.freezer / "freezer.state").write_text("FROZEN" if halted else "THAWED")
+        else:
+            raise OSError(errno.ENOTSUP, "no freezer is mounted")
+
+    def _stands(self) -> bool:
+        if self.version == 2:
+            return "frozen 1" in (self.paths[0] / "cgroup.events").read_text().splitlines()
+        return self.freezer is not None and (self.freezer / "freezer.state").read_text().strip() == "FROZEN"
 
     def memory_ended(self) -> bool:
         """True when the kernel ended a process of this job for want of memory."""
@@ -82,7 +133,7 @@ class Group:
     def remove(self) -> None:
         """End every process still inside and remove the group. Raises OSError when one will not go."""
         give_up = time.monotonic() + EMPTY_WITHIN_MS / 1000
-        left = [path for path in self.paths if path.exists()]
+        left = [path for path in self.everywhere if path.exists()]
         while left:
             for path in tuple(left):
                 try:
@@ -92,6 +143,8 @@ class Group:
                     if time.monotonic() > give_up:
                         raise
                     self._kill(path)
+                    with contextlib.suppress(OSError):  # what is halted cannot go
+                        self._order_halt(halted=False)
             if left:
                 time.sleep(0.001)
 
@@ -137,8 +190,9 @@ def find_tree(mounts: str, own: str, me: int) -> Tree | None:
         return Tree(2, (base,))
     if "memory" in points and "pids" in points:
         bases = tuple(_version_1(points[name], where.get(name, "/")) for name in ("memory", "pids"))
+        freezer = _version_1(points["freezer"], where.get("freezer", "/")) if "freezer" in points else None
         if all(os.access(base, os.W_OK) for base in bases):
-            return Tree(1, bases)
+            return Tree(1, bases, freezer if freezer is not None and os.access(freezer, os.W_OK) else None)
     return None
 
 
@@ -161,7 +215,7 @@ def _mount_points(mounts: str) -> dict[str, Path]:
         if fields[2] == "cgroup2":
             found[""] = Path(fields[1])
         elif fields[2] == "cgroup":
-            found |= {option: Path(fields[1]) for option in fields[3].split(",") if option in ("memory", "pids")}
+            found |= {option: Path(fields[1]) for option in fields[3].split(",") if option in _CONTROLLERS}
     return found
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from carapax.adapters.sandbox.bounds import Bounds, decide_job
 from carapax.adapters.sandbox.bwrap.launch import Plan, launch
 from carapax.adapters.sandbox.bwrap.mechanism import find_walls
-from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
 from carapax.adapters.sandbox.bwrap.probe import probe_walls
 from carapax.adapters.sandbox.bwrap.recipe import find_system
+from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
 from carapax.core.terms.action import ToolManifest
 from carapax.core.terms.authority import AuthorizedCall, verify_call
 from carapax.core.terms.check import Check, Standing

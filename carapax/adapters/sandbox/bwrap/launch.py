@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carapax.adapters.sandbox.bounds import Bounds
-from carapax.adapters.sandbox.cgroup import Group
-from carapax.adapters.sandbox.mark import own_mark
 from carapax.adapters.sandbox.bwrap.mechanism import Walls
 from carapax.adapters.sandbox.bwrap.recipe import ETC, Handed, System, render_recipe
+from carapax.adapters.sandbox.cgroup import Group
+from carapax.adapters.sandbox.mark import own_mark
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.ports.sandbox import Job, Ran
 

@@ -13,8 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from carapax.adapters.sandbox.cgroup import Tree, find_tree
 from carapax.adapters.sandbox.bwrap.filter import filter_program
+from carapax.adapters.sandbox.cgroup import Tree, find_tree
 from carapax.adapters.sandbox.mark import sweep_waiting
 from carapax.core.terms.error import SandboxUnavailable
 

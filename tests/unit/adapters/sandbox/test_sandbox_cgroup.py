@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.sandbox.bwrap import cgroup, mechanism
+from carapax.adapters.sandbox import cgroup
+from carapax.adapters.sandbox.bwrap import mechanism
 from carapax.adapters.sandbox.cgroup import Group, Tree, find_tree
 from carapax.adapters.sandbox.mark import is_abandoned, own_mark
 from carapax.core.terms.error import SandboxUnavailable
