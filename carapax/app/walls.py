@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import SandboxUnavailable
+from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.sandbox import Job, Ran, Sandbox
 
 
@@ -40,6 +41,15 @@ class ProvenSandbox:
 
     async def probe(self) -> Sequence[Check]:
         return await self._inner.probe()
+
+    def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return self._inner.freeze(session)
+
+    def thaw(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return self._inner.thaw(session)
+
+    def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return self._inner.kill(session)
 
     async def _attempt(self) -> Sequence[Check]:
         try:

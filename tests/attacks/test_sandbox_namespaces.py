@@ -45,8 +45,8 @@ def test_the_kernel_gives_no_more_user_namespaces_either(inside: Inside, monkeyp
     real = launch.launch
     monkeypatch.setattr(
         "carapax.adapters.sandbox.bwrap.adapter.launch",
-        lambda plan, job, c: real(
-            dataclasses.replace(plan, walls=dataclasses.replace(plan.walls, filter=allow_all)), job, c
+        lambda plan, errand: real(
+            dataclasses.replace(plan, walls=dataclasses.replace(plan.walls, filter=allow_all)), errand
         ),
     )
     assert inside.met("tried(lambda: raw(272, 97, 0x10000000))") == [

@@ -18,6 +18,7 @@ from pathlib import Path
 from carapax.core.terms.authority import AuthorizedCall, verify_call
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import AuthorityInvalid, SandboxUnavailable
+from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.sandbox import Job, Mount, Ran
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
@@ -32,12 +33,13 @@ class UnwalledSandbox:
         self._key = key
         self._now_ms = now_ms
         self._used: set[bytes] = set()
+        self._running: dict[CallId, tuple[SessionId, int]] = {}
 
     async def run(self, authorized: AuthorizedCall, job: Job) -> Ran:
         self._admit(authorized)
         self.jobs.append(job)
         started = time.monotonic()
-        argv = (sys.executable, *job.argv[1:]) if job.argv[0] == "python3" else job.argv
+        argv = (sys.executable, *job.argv[1:]) if job.argv[0].startswith("python3") else job.argv
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -50,9 +52,11 @@ class UnwalledSandbox:
             )
         except OSError as error:
             raise SandboxUnavailable(f"{argv[0]} cannot be started: {error.strerror}") from error
+        self._running[authorized.call.call] = (authorized.call.session, process.pid)
         try:
             output, ended_by = await _converse(process, job)
         finally:
+            del self._running[authorized.call.call]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             code = await process.wait()
@@ -66,6 +70,22 @@ class UnwalledSandbox:
 
     async def probe(self) -> Sequence[Check]:
         return (Check("sandbox", Standing.WARNING, "no walls: a fake for tests", "Never use it outside tests."),)
+
+    def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return self._signal(session, signal.SIGSTOP)
+
+    def thaw(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return self._signal(session, signal.SIGCONT)
+
+    def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return self._signal(session, signal.SIGKILL)
+
+    def _signal(self, session: SessionId | None, number: signal.Signals) -> tuple[CallId, ...]:
+        reached = [(call, pid) for call, (of, pid) in self._running.items() if session in (None, of)]
+        for _, pid in reached:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+        return tuple(call for call, _ in reached)
 
     def _admit(self, authorized: AuthorizedCall) -> None:
         if self._key is not None:

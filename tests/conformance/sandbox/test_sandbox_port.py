@@ -12,7 +12,8 @@ import pytest
 from carapax.adapters.sandbox.bwrap import BwrapSandbox
 from carapax.core.terms.check import Standing
 from carapax.core.terms.error import AuthorityInvalid, Malformed
-from carapax.ports.sandbox import Job, Mount, Sandbox
+from carapax.core.terms.ids import SessionId
+from carapax.ports.sandbox import Job, Mount, Ran, Sandbox
 from tests.attacks.sealing import KEY, Inside, WallClock, mint
 
 MAKERS: dict[str, Callable[[Path], Sandbox]] = {"bwrap": lambda workspace: BwrapSandbox(workspace, KEY, WallClock())}
@@ -100,6 +101,43 @@ def test_many_jobs_run_at_once_and_keep_apart(inside: Inside) -> None:
         return [ran.output for ran in await asyncio.gather(*(inside.sandbox.run(mint(), job) for job in jobs))]
 
     assert asyncio.run(rush()) == [f"{n}\n{n}\n".encode() for n in range(24)]
+
+
+COUNT = "echo begun > begun; n=0; while :; do n=$((n+1)); echo $n > count; done"
+
+
+async def appears(path: Path) -> bool:
+    """Wait until a job has written the file; bounded by tries."""
+    for _ in range(4_000):
+        if await asyncio.to_thread(path.exists):
+            return True
+        await asyncio.sleep(0.005)
+    return False
+
+
+def test_a_halted_job_stands_goes_on_and_ends(inside: Inside) -> None:
+    count = inside.workspace / "count"
+
+    async def play() -> Ran:
+        running = asyncio.create_task(
+            inside.sandbox.run(mint(call="halted"), Job(("sh", "-c", COUNT), mount=Mount.WRITE))
+        )
+        assert await appears(count)
+        assert inside.sandbox.freeze(SessionId("another")) == ()
+        assert inside.sandbox.freeze(SessionId("s")) == ("halted",)
+        stood = count.read_bytes(), count.stat().st_mtime_ns
+        await asyncio.sleep(0.05)
+        assert (count.read_bytes(), count.stat().st_mtime_ns) == stood
+        assert inside.sandbox.thaw(SessionId("s")) == ("halted",)
+        count.unlink()
+        assert await appears(count)
+        inside.sandbox.freeze(None)
+        assert inside.sandbox.kill(SessionId("s")) == ("halted",)  # halted or not
+        return await asyncio.wait_for(running, 20)
+
+    ran = asyncio.run(play())
+    assert ran.exit_code in (137, None)
+    assert inside.sandbox.thaw(None) == inside.sandbox.kill(None) == ()
 
 
 def test_the_probe_tries_everything_and_every_fault_has_a_next_step(inside: Inside) -> None:

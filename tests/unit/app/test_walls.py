@@ -11,6 +11,7 @@ import pytest
 from carapax.app.walls import ProvenSandbox
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import SandboxUnavailable
+from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.sandbox import Job, Ran
 
 JOB = Job(("true",))
@@ -22,6 +23,7 @@ class FakeSandbox:
         self._answers = list(answers)
         self.ran = 0
         self.probed = 0
+        self.asked: list[tuple[str, SessionId | None]] = []
 
     async def run(self, authorized: Any, job: Job) -> Ran:
         self.ran += 1
@@ -33,6 +35,26 @@ class FakeSandbox:
         if isinstance(answer, SandboxUnavailable):
             raise answer
         return (Check("no route", Standing.OK, "refused"), Check("host files", answer, "seen", "install bubblewrap"))
+
+    def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
+        self.asked.append(("freeze", session))
+        return (CallId("c"),)
+
+    def thaw(self, session: SessionId | None) -> tuple[CallId, ...]:
+        self.asked.append(("thaw", session))
+        return (CallId("c"),)
+
+    def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
+        self.asked.append(("kill", session))
+        return (CallId("c"),)
+
+
+def test_halting_and_ending_reach_the_sandbox_without_a_proof() -> None:
+    inner = FakeSandbox(Standing.FAILED)
+    walls = ProvenSandbox(inner)
+    assert walls.freeze(SessionId("s")) == walls.thaw(SessionId("s")) == walls.kill(None) == (CallId("c"),)
+    assert inner.asked == [("freeze", "s"), ("thaw", "s"), ("kill", None)]
+    assert inner.probed == 0
 
 
 def test_a_proof_is_made_once_and_then_jobs_run() -> None:

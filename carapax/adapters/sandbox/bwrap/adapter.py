@@ -10,27 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from carapax.adapters.sandbox.bounds import Bounds, decide_job
-from carapax.adapters.sandbox.bwrap.launch import Plan, launch
+from carapax.adapters.sandbox.bwrap.launch import Errand, Plan, launch
 from carapax.adapters.sandbox.bwrap.mechanism import find_walls
-from carapax.adapters.sandbox.bwrap.probe import probe_walls
+from carapax.adapters.sandbox.bwrap.probe import NOT_YET, probe_walls
 from carapax.adapters.sandbox.bwrap.recipe import find_system
+from carapax.adapters.sandbox.cgroup import Group
 from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
-from carapax.core.terms.action import ToolManifest
+from carapax.adapters.sandbox.running import Record, RunningJobs, reach_group
+from carapax.adapters.sandbox.selftest import Tried
 from carapax.core.terms.authority import AuthorizedCall, verify_call
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import AuthorityInvalid, SandboxUnavailable
-from carapax.core.terms.ids import CallId
+from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.clock import Clock
 from carapax.ports.sandbox import Job, Mount, Ran
 
 FORGET_AFTER_MS = 86_400_000  # past its deadline, so that a clock set back a little revives nothing
 _MANY_USED = 10_000
+_TRIES = itertools.count(1)
 
 
 class BwrapSandbox:
@@ -44,6 +48,7 @@ class BwrapSandbox:
         *,
         forbidden: tuple[Path, ...] = (),
         bounds: Bounds | None = None,
+        jobs: RunningJobs | None = None,
     ) -> None:
         self._home = Path(os.path.expanduser("~"))
         self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
@@ -53,6 +58,7 @@ class BwrapSandbox:
         self._bounds = bounds or Bounds()
         self._used: dict[CallId, int] = {}
         self._plan: Plan | None = None
+        self._running = jobs or RunningJobs()
         self._threads = ThreadPoolExecutor(self._bounds.jobs, thread_name_prefix="sandbox")
 
     async def run(self, authorized: AuthorizedCall, job: Job) -> Ran:
@@ -65,7 +71,12 @@ class BwrapSandbox:
         if job.mount is Mount.WRITE and not manifest.touches_workspace:
             raise AuthorityInvalid(f"the tool {manifest.name} does not declare that it changes the workspace")
         self._use(verified.call.call, authorized.deadline_ms)
-        return await self._launch(job, manifest)
+        call, session = verified.call.call, verified.call.session
+        self._running.expect(call, session)
+        try:
+            return await self._launch(decide_job(job, self._bounds, manifest), self._workspace.path, call, session)
+        finally:
+            self._running.remove(call)
 
     async def probe(self) -> Sequence[Check]:
         """Try every way out from inside, by the very recipe that `run` uses."""
@@ -73,7 +84,20 @@ class BwrapSandbox:
             plan = await asyncio.to_thread(self._planned)
         except SandboxUnavailable as error:
             return (Check("the sandbox", Standing.FAILED, error.what, error.next_step),)
-        return await probe_walls(plan, self._forbidden, lambda job: self._launch(job, None))
+        tried = Tried(self._try, self._bounds, self._forbidden, without=NOT_YET)
+        return await probe_walls(plan, tried)
+
+    def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """Halt every process of the running jobs of a session (None: of all); returns their calls."""
+        return self._running.freeze(session)
+
+    def thaw(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """Let halted jobs go on."""
+        return self._running.thaw(session)
+
+    def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """End every process of the running jobs of a session (None: of all), halted or not."""
+        return self._running.kill(session)
 
     def close(self) -> None:
         """Let the idle threads go. No job may be running."""
@@ -87,10 +111,19 @@ class BwrapSandbox:
             self._used = {c: until for c, until in self._used.items() if until + FORGET_AFTER_MS > now_ms}
         self._used[call] = deadline_ms
 
-    async def _launch(self, job: Job, manifest: ToolManifest | None) -> Ran:
-        bounded = decide_job(job, self._bounds, manifest)
+    async def _try(self, job: Job, workspace: Path) -> Ran:
+        """One attempt of the self-test: by the same launch, without a call of its own."""
+        call = CallId(f"self-test-{next(_TRIES)}")
+        return await self._launch(decide_job(job, self._bounds, None), workspace, call, SessionId("self-test"))
+
+    async def _launch(self, job: Job, workspace: Path, call: CallId, session: SessionId) -> Ran:
         cancelled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, bounded, cancelled)
+
+        def standing(group: Group | None, first: int, held: int) -> None:
+            self._running.add(call, session, reach_group(group, first, held), Record((first,), group))
+
+        errand = Errand(job, workspace, cancelled, standing, lambda: self._running.remove(call))
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, errand)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -101,14 +134,14 @@ class BwrapSandbox:
         finally:
             os.close(cancelled)
 
-    def _blocking(self, job: Job, cancelled: int) -> Ran:
+    def _blocking(self, errand: Errand) -> Ran:
         plan = self._planned()
         verify_same(self._workspace)
-        return launch(plan, job, cancelled)
+        return launch(plan, errand)
 
     def _planned(self) -> Plan:
         """The plan, made on first use; a machine that is mended needs no restart."""
         if self._plan is None:
             interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
-            self._plan = Plan(find_walls(), find_system(interpreter), self._bounds, self._workspace.path)
+            self._plan = Plan(find_walls(), find_system(interpreter), self._bounds)
         return self._plan

@@ -18,7 +18,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,17 @@ class Plan:
     walls: Walls
     system: System
     bounds: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One job on its way. `standing` is called when its walls stand, before the gate opens; raising keeps it shut."""
+
+    job: Job
     workspace: Path
+    cancelled: int  # a descriptor that turns readable when it must end early
+    standing: Callable[[Group | None, int, int], None]  # group, first process inside, a descriptor of it
+    over: Callable[[], None]  # called before any of these is given up
 
 
 class _Descriptors:
@@ -86,12 +96,12 @@ class _Descriptors:
             os.close(self._open.pop())
 
 
-def launch(plan: Plan, job: Job, cancelled: int) -> Ran:
-    """Run a bounded job to its end. `cancelled` is a descriptor that turns readable when it must end early.
+def launch(plan: Plan, errand: Errand) -> Ran:
+    """Run a bounded job to its end.
 
     Raises SandboxUnavailable when a wall could not be built; nothing was started then.
     """
-    began = time.monotonic()
+    began, job = time.monotonic(), errand.job
     with contextlib.ExitStack() as stack:
         group = None
         if plan.walls.tree is not None:
@@ -99,10 +109,11 @@ def launch(plan: Plan, job: Job, cancelled: int) -> Ran:
             stack.callback(group.discard)
         descriptors = _Descriptors()
         stack.callback(descriptors.close_all)
-        run = _start(descriptors, plan, job)
+        run = _start(descriptors, plan, errand)
         stack.callback(run.end)
-        run.admit(group, plan.bounds, job)
-        ended_by = run.follow(job, began + job.timeout_ms / 1000, cancelled)
+        stack.callback(errand.over)
+        run.admit(group, plan.bounds, errand)
+        ended_by = run.follow(job, began + job.timeout_ms / 1000, errand.cancelled)
         run.end()
         run.drain()
         if ended_by == "" and group is not None and run.process.returncode != 0 and group.memory_ended():
@@ -123,7 +134,8 @@ def _remove(group: Group) -> None:
         ) from error
 
 
-def _start(descriptors: _Descriptors, plan: Plan, job: Job) -> _Run:
+def _start(descriptors: _Descriptors, plan: Plan, errand: Errand) -> _Run:
+    job = errand.job
     output, output_end = descriptors.pipe()
     status, status_end = descriptors.pipe()
     gate_end, gate = descriptors.pipe()
@@ -134,7 +146,7 @@ def _start(descriptors: _Descriptors, plan: Plan, job: Job) -> _Run:
         hold=descriptors.own(os.dup(gate)),
         etc=tuple((name, descriptors.memory(name, content)) for name, content in ETC.items()),
     )
-    recipe = render_recipe(plan.system, plan.bounds, plan.workspace, job.mount, handed)
+    recipe = render_recipe(plan.system, plan.bounds, errand.workspace, job.mount, handed)
     words = descriptors.memory("recipe", b"".join(os.fsencode(word) + b"\0" for word in recipe))
     given = descriptors.memory("input", job.stdin) if job.stdin else subprocess.DEVNULL
     theirs = (words, handed.filter, handed.status, handed.gate, handed.hold, *(end for _, end in handed.etc))
@@ -180,13 +192,14 @@ class _Run:
         self._inside: int | None = None  # pidfd of the namespace's first process
         self._outside = owner.own(os.pidfd_open(process.pid))
 
-    def admit(self, group: Group | None, bounds: Bounds, job: Job) -> None:
+    def admit(self, group: Group | None, bounds: Bounds, errand: Errand) -> None:
         """Check and bound the waiting sandbox, then open its gate. Raises SandboxUnavailable."""
         made = self._read_made()
         try:
             self._watch(made["child-pid"])
             _verify_new_namespaces(made)
-            self._bound(made["child-pid"], group, bounds, job)
+            self._bound(made["child-pid"], group, bounds, errand.job)
+            errand.standing(group, made["child-pid"], self._held())
         except ProcessLookupError:  # it failed while it built; its own words say why
             raise self._failed() from None
         except OSError as error:
@@ -202,6 +215,11 @@ class _Run:
         if _ready(self._outside, 0):  # bubblewrap is gone, so the number may be another process's by now
             raise ProcessLookupError
         self._inside = inside
+
+    def _held(self) -> int:
+        if self._inside is None:
+            raise ProcessLookupError
+        return self._inside
 
     def _bound(self, first: int, group: Group | None, bounds: Bounds, job: Job) -> None:
         if group is not None:

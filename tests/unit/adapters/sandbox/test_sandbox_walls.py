@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.sandbox.bwrap import BwrapSandbox, adapter, launch, mechanism
-from carapax.adapters.sandbox.bwrap.probe import EXPECTED, judge
+from carapax.adapters.sandbox.selftest import EXPECTED, judge
 from carapax.core.terms.check import Standing
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.ports.sandbox import Job, Mount
@@ -126,12 +126,12 @@ def test_a_namespace_that_is_still_the_hosts(
 
 
 def test_each_attempt_is_judged_strictly() -> None:
-    for name, (words, expected) in EXPECTED.items():
-        for met in expected:
+    for name, row in EXPECTED.items():
+        for met in row.expected:
             assert judge(name, met).standing is Standing.OK
         for met in ("open", None, "", "ENOSYS2", "EFAULT"):
             check = judge(name, met)
-            assert (check.standing, check.name) == (Standing.FAILED, words)
+            assert (check.standing, check.name) == (Standing.FAILED, row.words)
             assert check.next_step
 
 

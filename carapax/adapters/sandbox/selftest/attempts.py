@@ -1,7 +1,8 @@
-"""Canary: the program the probe runs inside a sandbox. It tries every way out and prints what it met.
+"""Attempts: the program that the self-test runs inside a sandbox. It tries every way out and prints what it met.
 
-Layer: adapters/sandbox/bwrap; its text is run by `python3 -I -S` inside, so it imports the standard library alone.
-Prints one line per attempt: name, tab, "open" or the errno's name. Judging that is the probe's part.
+Layer: adapters/sandbox/selftest; its text is run by `python3 -I -S` inside, so it imports the standard library alone.
+Words: `only=a,b` names the attempts, the others are bait. Prints one line per attempt: name, tab, "open" or the
+errno's name. Judging that is `judge`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import errno
 import fcntl
 import os
 import platform
+import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -47,6 +50,47 @@ def connect(family: int, kind: int, address: object) -> None:
     with socket.socket(family, kind) as reached:
         reached.settimeout(1)
         reached.connect(address)  # type: ignore[arg-type] # as each family wants it
+
+
+def serve(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
+
+
+def execute(folder: str) -> None:
+    """A program of one's own, from a folder where anything may be written."""
+    path = f"{folder}/carapax-program"
+    shutil.copyfile("/usr/bin/true", path)
+    os.chmod(path, 0o700)
+    subprocess.run([path], check=False)  # noqa: S603 - the attempt itself
+
+
+def replace(path: str) -> None:
+    """Another file put in a protected one's place."""
+    new = f"{path}.lock"
+    write(new)
+    os.rename(new, path)
+
+
+def shared_memory() -> None:
+    """The host's segment, by its key."""
+    if LIBC.shmget(int(BAIT["segment"]), 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+
+def interfaces() -> None:
+    with open("/proc/net/dev") as table:
+        if [line.split(":")[0].strip() for line in table.readlines()[2:]] != ["lo"]:
+            return
+    raise Missed("none")
+
+
+def host_user() -> None:
+    """Is the user this runs as also root outside? The map's middle column says so, one namespace up."""
+    with open("/proc/self/uid_map") as rows:
+        if any(row.split()[0] == "0" for row in rows):
+            return
+    raise Missed("none")
 
 
 def resolve() -> None:
@@ -124,6 +168,22 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "write-root": lambda: write("/canary"),
     "write-dev": lambda: write("/dev/canary"),
     "write-workspace": lambda: write("/workspace/carapax-canary"),
+    "replace-hook": lambda: write("/workspace/.git/hooks/pre-commit", os.O_WRONLY),
+    "new-hook": lambda: write("/workspace/.git/hooks/post-checkout"),
+    "git-config": lambda: replace("/workspace/.git/config"),
+    "git-elsewhere": lambda: replace("/workspace/.git/commondir"),
+    "move-git": lambda: os.rename("/workspace/.git", "/workspace/moved"),
+    "hard-link": lambda: os.link("/usr/bin/env", "/workspace/carapax-hard-link"),
+    "plant-link": lambda: os.symlink(BAIT["secret"], "/workspace/carapax-link"),
+    "exec-tmp": lambda: execute("/tmp"),  # noqa: S108 - the sandbox's own
+    "exec-shm": lambda: execute("/dev/shm"),  # noqa: S108 - the sandbox's own
+    "make-socket": lambda: serve("/workspace/carapax-socket"),
+    "workspace-daemon": lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, "/workspace/daemon"),
+    "shared-memory": shared_memory,
+    "interfaces": interfaces,
+    "host-user": host_user,
+    "kvm": lambda: write("/dev/kvm", os.O_RDWR),
+    "kernel-memory": lambda: read("/proc/kcore"),
     "tmp-size": lambda: unlimited("/tmp", int(BAIT["tmp"])),  # noqa: S108 - the sandbox's own
     "shm-size": lambda: unlimited("/dev/shm", int(BAIT["shm"])),  # noqa: S108 - the sandbox's own
     "init-environ": lambda: read("/proc/1/environ"),
@@ -183,7 +243,9 @@ def met(attempt: Callable[[], object]) -> str:
 
 
 def main() -> None:
-    for name, attempt in ATTEMPTS.items():
+    wanted = BAIT["only"].split(",") if "only" in BAIT else list(ATTEMPTS)
+    for name in wanted:
+        attempt = ATTEMPTS[name]
         sys.stdout.write(f"{name}\t{met(attempt)}\n")
 
 

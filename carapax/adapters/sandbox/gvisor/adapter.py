@@ -1,0 +1,116 @@
+"""gVisor sandbox: the strong tier, for code of third parties.
+
+Layer: adapters/sandbox. Owns the thread each job runs in; the seal is checked by `admission`.
+Absent: a network of its own (a way out is a relay to the proxy's socket) and devices. A socket file that lies in
+the workspace can be reached only by a job with a way out.
+Laws: no authority, no start; a wall that is missing stops every job; no process of a job outlives `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from carapax.adapters.sandbox.admission import Admission
+from carapax.adapters.sandbox.bounds import Bounds, decide_job
+from carapax.adapters.sandbox.bwrap.recipe import find_system
+from carapax.adapters.sandbox.gvisor.launch import Attach, Plan, launch
+from carapax.adapters.sandbox.gvisor.mechanism import find_runtime
+from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
+from carapax.adapters.sandbox.running import RunningJobs
+from carapax.core.terms.authority import AuthorizedCall, VerifiedCall
+from carapax.core.terms.check import Check
+from carapax.core.terms.error import SandboxUnavailable
+from carapax.core.terms.ids import CallId, SessionId
+from carapax.ports.clock import Clock
+from carapax.ports.sandbox import Job, Ran
+
+
+class GvisorSandbox:
+    """Runs sealed jobs in gVisor. Raises SandboxUnavailable when the workspace is unfit to be shown."""
+
+    def __init__(
+        self,
+        workspace: Path,
+        key: bytes,
+        clock: Clock,
+        *,
+        forbidden: tuple[Path, ...] = (),
+        bounds: Bounds | None = None,
+        attach: Attach | None = None,
+        admission: Admission | None = None,
+        running: RunningJobs | None = None,
+    ) -> None:
+        self._home = Path(os.path.expanduser("~"))
+        self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
+        self._forbidden = forbidden
+        self._bounds = bounds or Bounds()
+        self._attach = attach
+        self._admission = admission or Admission(key, clock)
+        self._running = running or RunningJobs()
+        self._plan: Plan | None = None
+        self._threads = ThreadPoolExecutor(self._bounds.jobs, thread_name_prefix="gvisor")
+
+    async def run(self, authorized: AuthorizedCall, job: Job) -> Ran:
+        """Run one job for one sealed call, once; its ceilings are the least of job, manifest and bounds.
+
+        Raises AuthorityInvalid, SandboxUnavailable, Malformed; nothing was started then.
+        """
+        verified = self._admission.admit(authorized, job)
+        return await self._launch(decide_job(job, self._bounds, verified.call.manifest), verified)
+
+    async def probe(self) -> Sequence[Check]:
+        """Try every way out from inside, by the very bundle that `run` uses."""
+        raise NotImplementedError
+
+    def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """Halt the running jobs of a session (None: all)."""
+        return self._running.freeze(session)
+
+    def thaw(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """Let them go on."""
+        return self._running.thaw(session)
+
+    def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
+        """End them."""
+        return self._running.kill(session)
+
+    def close(self) -> None:
+        """Let the idle threads go. No job may be running."""
+        self._threads.shutdown(wait=False)
+
+    async def _launch(self, job: Job, call: VerifiedCall | None) -> Ran:
+        cancelled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, job, call, cancelled)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            os.eventfd_write(cancelled, 1)
+            with contextlib.suppress(SandboxUnavailable):  # the turn is over; the next job will name the fault
+                await running
+            raise
+        finally:
+            os.close(cancelled)
+
+    def _blocking(self, job: Job, call: VerifiedCall | None, cancelled: int) -> Ran:
+        plan = self._planned()
+        verify_same(self._workspace)
+        return launch(plan, job, call, cancelled)
+
+    def _planned(self) -> Plan:
+        """The plan, made on first use; a machine that is mended needs no restart."""
+        if self._plan is None:
+            interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
+            self._plan = Plan(
+                find_runtime(),
+                find_system(interpreter),
+                self._bounds,
+                self._workspace.path,
+                self._running,
+                self._attach,
+            )
+        return self._plan

@@ -1,0 +1,2 @@
+#include "guest.h"
+void start_relay(void) {}
