@@ -10,10 +10,12 @@ import pytest
 from carapax.adapters.vault.files import FileVault
 from carapax.ports.vault import Vault
 from tests.conformance.vault.memory import MemoryVault
+from tests.unit.adapters.vault.rig import opened
 
 SUBJECTS: dict[str, Callable[[Path], Vault]] = {
     "files": lambda path: FileVault(path / "vault", environ={}, env_names={}),
     "memory": lambda path: MemoryVault(),
+    "sealed": lambda path: opened(path),
 }
 
 
