@@ -156,13 +156,11 @@ class Keyring:
             return key_id, key
         raise VaultLocked("The vault is locked.")
 
-    def key(self, key_id: str) -> bytes:
-        """The key of this id, read anew when it is not known. Raises VaultLocked, StoreUnavailable."""
+    def find_key(self, key_id: str) -> bytes | None:
+        """The key of this id, read anew when it is not known; None when there is none. Raises VaultLocked, StoreUnavailable."""
         if key_id not in self._keys:
             self.load()
-        if key_id not in self._keys:
-            raise StoreUnavailable("Part of the vault was sealed with a key that it does not have.", next_step=_RESTORE)
-        return self._keys[key_id]
+        return self._keys.get(key_id)
 
     @property
     def moving(self) -> bool:
@@ -209,7 +207,7 @@ class Keyring:
         ids = [key_id for key_id, _ in file.keys]
         for key_id, wrapped in file.keys:
             key = unseal(source_key, wrapped, "vault-key", file.source, key_id, *ids)
-            if key is None or len(key) != KEY_BYTES:
+            if key is None or len(key) != KEY_BYTES or not self._opens(file, source_key):
                 raise StoreUnavailable(
                     f"The vault's {FILE} was altered, or the key of its source {file.source!r} was replaced.",
                     next_step=_RESTORE,

@@ -326,7 +326,10 @@ class SealedVault:
     def _index(self) -> Index:
         content = self._folder.find(index.FILE, index.FILE_BYTES)
         if content is not None:
-            return index.parse_index(content, self._ring.key(index.key_of(content)))
+            key = self._ring.find_key(index.key_of(content))
+            if key is None:
+                raise index.broken()
+            return index.parse_index(content, key)
         if any(name.endswith(SUFFIX) for name in self._folder.names()):
             raise index.broken()
         return Index()
@@ -357,7 +360,8 @@ class SealedVault:
         file = parse_sealed(content, entry.handle) if content is not None else None
         if file is None or not _counts(entry, file):
             raise _tampered(entry.handle)
-        plain = unseal_value(self._ring.key(file.key), file)
+        key = self._ring.find_key(file.key)
+        plain = unseal_value(key, file) if key is not None else None
         found = load(plain, {"kind", "value", "previous"}) if plain is not None else None
         if found is None:
             raise _tampered(entry.handle)
@@ -412,7 +416,8 @@ class SealedVault:
             if file is None or not _counts(entry, file):
                 raise _tampered(entry.handle)
             if file.key != key_id:
-                moved = rewrap(self._ring.key(file.key), key_id, key, file)
+                before = self._ring.find_key(file.key)
+                moved = rewrap(before, key_id, key, file) if before is not None else None
                 if moved is None:
                     raise _tampered(entry.handle)
                 self._folder.write(entry.handle + SUFFIX, moved.render())
