@@ -16,13 +16,18 @@ from typing import Any
 
 import cedarpy
 
+from carapax.core.breaker.limits import DEFAULT, Limits
 from carapax.core.policy import reading, sections
+from carapax.core.policy.breaker_section import read_breaker
 from carapax.core.policy.capability import Capability, Verdict, read_capabilities, rule_text
+from carapax.core.policy.egress import EgressRule
+from carapax.core.policy.egress_section import read_allowance, read_egress
 from carapax.core.policy.schema import SCHEMA
 from carapax.core.policy.tiers import tier_rules
 from carapax.core.policy.tree import MAX_BYTES, Node, fault, parse_tree
 from carapax.core.terms.action import ArgRole, Effect
 from carapax.core.terms.decision import Obligation
+from carapax.core.terms.egress import Allowance
 from carapax.core.terms.ids import Digest, RuleId
 from carapax.core.terms.limit import Budgets
 from carapax.core.terms.principal import Role
@@ -35,8 +40,9 @@ FORMAT = "carapax-policy/2"
 REQUIRED = ("format", "name", "serial", "issued", "expires", "trust", "capabilities", "approvals", "budgets")
 KEYS = (
     "format", "name", "purpose", "use_cases", "serial", "issued", "expires", "review", "signers", "widening_needs",
-    "trust", "owner", "organisation", "roles", "data", "directory", "capabilities", "grants", "sinks", "caps",
-    "models", "approvals", "budgets", "rules",
+    "trust", "owner", "organisation", "roles", "data", "directory", "capabilities", "grants", "egress", "egress_limits",
+    "sinks", "caps",
+    "models", "approvals", "breaker", "budgets", "rules",
 )  # fmt: skip
 """The keys of a document, in the order in which the template shows them."""
 
@@ -107,7 +113,10 @@ class Policy:
     sinks: Mapping[str, frozenset[str]] = field(default_factory=dict)  # tool or channel → who reads what it sends
     capabilities: tuple[Capability, ...] = ()
     grants: frozenset[str] = frozenset()
+    breaker: Limits = DEFAULT  # how much is too much
     raw_rules: str = ""  # the expert's own Cedar
+    egress: tuple[EgressRule, ...] = ()  # where tools may go; none is nowhere
+    allowance: Allowance = Allowance()  # of one run's way out
     parts: tuple[Part, ...] = ()
     chosen: dict[tuple[str, str], Chosen] = field(default_factory=dict, compare=False, repr=False)
 
@@ -153,9 +162,6 @@ def parse_policy(document: bytes) -> Policy:
         handle=handle,
         schema=schema,
         tables=sections.read_tables(given, tier, approvals),
-        purpose=reading.text(given["purpose"]) if "purpose" in given else "",
-        use_cases=reading.texts(given["use_cases"]) if "use_cases" in given else (),
-        review=reading.date(given["review"]) if "review" in given else None,
         signers=signers,
         widening_needs=needs,
         roles=sections.read_roles(given.get("roles")),
@@ -163,9 +169,22 @@ def parse_policy(document: bytes) -> Policy:
         sinks=sections.read_sinks(given.get("sinks")),
         capabilities=capabilities,
         grants=grants,
+        breaker=read_breaker(given.get("breaker")),
         raw_rules=raw,
         parts=parts,
+        **_optional(given),
     )
+
+
+def _optional(given: Mapping[str, Node]) -> dict[str, Any]:
+    """The sections that stand for themselves and may be left out."""
+    return {
+        "purpose": reading.text(given["purpose"]) if "purpose" in given else "",
+        "use_cases": reading.texts(given["use_cases"]) if "use_cases" in given else (),
+        "review": reading.date(given["review"]) if "review" in given else None,
+        "egress": read_egress(given.get("egress")),
+        "allowance": read_allowance(given.get("egress_limits")),
+    }
 
 
 def _parts(tier: Tier, capabilities: tuple[Capability, ...], grants: frozenset[str]) -> tuple[Part, ...]:

@@ -1,7 +1,8 @@
 """The home policy: the template that a first start writes and signs, so that nobody needs to know about keys.
 
 Layer: core/policy. It says: reading the workspace is free; changes inside it are free because they can be undone;
-deleting many files is asked; leaving the workspace and the network are refused; hidden characters are asked.
+deleting many files is asked; leaving the workspace is refused; hidden characters are asked. Through the network, public
+pages, package registries and repositories may be read; nothing is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TEMPLATE = """\
 format: {format}
 name: home
 purpose: An assistant for one person, working in one folder of this machine.
-use_cases: [reading and writing files, running commands in the sandbox]
+use_cases: [reading and writing files, running commands in the sandbox, reading public pages]
 serial: {serial}
 issued: {issued}
 expires: {expires}
@@ -103,10 +104,49 @@ capabilities:
     only: outside
     answer: deny
     because: It is outside the workspace.
+  shell.online:
+    effects: [code]
+    tools: [run_online]
+    undoable: true
+    answer: allow
+    because: Such a command reaches only what `egress` lists; what it changes can be undone.
+  web.read:
+    effects: [fetch]
+    tools: [web_fetch, web_search]
+    answer: allow
+    because: Reading public pages is free; what they say counts as said by strangers.
   network.none:
-    effects: [network]
+    effects: [communicate, publish, access, money, credential]
     answer: deny
-    because: Nothing is sent to the network in this release.
+    because: Nothing is sent, shared or paid through the network in this release.
+
+# Where the tools that have a way out may go. What stands nowhere is refused; `carapax egress log` shows what was,
+# `carapax egress allow` proposes lines for it. Without `tools`, a line is about commands (run_online).
+egress:
+  packages:
+    hosts: [pypi.org, files.pythonhosted.org, registry.npmjs.org]
+    methods: [GET, HEAD]
+    answer: allow
+    because: Package registries may be read; nothing is published.
+  repositories:
+    hosts: [github.com, gitlab.com, codeberg.org]
+    methods: [GET, POST]
+    paths: ["/**/info/refs", "/**/git-upload-pack"]
+    answer: allow
+    because: Repositories may be cloned; nothing is pushed.
+  pages:
+    hosts: ["*"]
+    methods: [GET, HEAD]
+    tools: [web_fetch]
+    answer: allow
+    because: Public pages may be read.
+  search:
+    hosts: [html.duckduckgo.com]
+    methods: [GET, POST]
+    tools: [web_search]
+    answer: allow
+    because: The search engine may be asked.
+egress_limits: {{requests: 500, hosts: 20, megabytes_up: 10, megabytes_down: 1000}}   # of one run
 
 # Who can read what a tool sends, as `tool: [public]`, [org], [owner] or names.
 sinks: {{}}
@@ -126,6 +166,9 @@ approvals:
   minutes: 15
   four_eyes: []
   second_factor: []
+
+# Over these figures the whole session is halted until a person has looked (`carapax incident`). {{}} is the usual ones.
+breaker: {{}}
 
 # How much it may use. usd_micro is in millionths of a dollar; `carapax budget` changes these lines.
 budgets:

@@ -19,7 +19,7 @@ OBSERVES = (Effect.READ, Effect.FETCH)
 """Effects that an observer keeps."""
 
 DRAFTS = (Effect.READ, Effect.FETCH, Effect.SELF_ADD, Effect.SELF_MODIFY, Effect.CODE)
-"""Effects that whoever prepares drafts keeps, as long as nothing is deleted."""
+"""Effects that whoever prepares drafts keeps, as long as nothing is deleted and no command has a way out."""
 
 _REASONS = {
     Tier.OBSERVE: "Its trust is observe: it reads and proposes, and changes nothing.",
@@ -41,5 +41,6 @@ def tier_rules(tier: Tier, capabilities: Sequence[Capability], grants: frozenset
     actions = ", ".join(f'Action::"{effect.value}"' for effect in kept)
     return (
         f'@id("trust.{tier.value}")\n@reason("{_REASONS[tier]}")\nforbid (principal, action, resource)\n'
-        f"when {{ !(action in [{actions}]) || context.destroys > 0 }};",
+        f"when {{ !(action in [{actions}]) || context.destroys > 0"
+        ' || (context.network && action == Action::"code") };',
     )

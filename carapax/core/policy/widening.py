@@ -14,8 +14,10 @@ from typing import Any
 
 import cedarpy
 
+from carapax.core.policy.breaker_section import raised
 from carapax.core.policy.capability import PERMITS, Capability, Verdict, covers
 from carapax.core.policy.document import Policy
+from carapax.core.policy.egress_wider import allowance_widenings, egress_widenings
 from carapax.core.policy.tiers import TIERS
 from carapax.core.terms.label import Integrity
 from carapax.core.terms.tables import DataClass
@@ -29,10 +31,11 @@ def widenings(old: Policy, new: Policy) -> tuple[str, ...]:
 
 
 def table_widenings(old: Policy, new: Policy) -> tuple[str, ...]:
-    """The same, of what is no rule: people, caps, data, models, approvals, signing, budgets."""
+    """The same, of what is no rule: people, caps, data, models, approvals, signing, budgets, the way out."""
     return (
         *_caps(old, new), *_people(old, new), *_data(old, new), *_models(old, new), *_approvals(old, new),
-        *_signing(old, new), *_budgets(old, new),
+        *_signing(old, new), *_budgets(old, new), *raised(old.breaker, new.breaker),
+        *egress_widenings(old.egress, new.egress), *allowance_widenings(old.allowance, new.allowance),
     )  # fmt: skip
 
 

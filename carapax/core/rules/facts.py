@@ -13,11 +13,11 @@ from carapax.core.rules.intent import is_requested
 from carapax.core.rules.outward import is_org
 from carapax.core.rules.task import Task
 from carapax.core.rules.trace import PEOPLE
-from carapax.core.terms.action import ArgRole, CanonicalCall, Effect, Origin, Trace
+from carapax.core.terms.action import ArgRole, CanonicalCall, Effect, Origin, ToolManifest, Trace
 from carapax.core.terms.decision import Facts
 
 LOCAL = frozenset({Effect.READ, Effect.SELF_ADD, Effect.SELF_MODIFY, Effect.DESTROY, Effect.CODE})
-"""Effects that stay on this machine; every other one goes through the network."""
+"""Effects that stay on this machine, unless the tool is `online`; every other one goes through the network."""
 
 _REACH = ("none", "owner", "org", "known", "other")
 """How far a recipient is from the owner, near to far."""
@@ -33,7 +33,7 @@ def derive_facts(call: CanonicalCall, task: Task, channel: str) -> Facts:
     return Facts(
         place="outside" if any(is_outside(path) for path in paths) else inside,
         destroys_count=len(paths) if manifest.effect is Effect.DESTROY else 0,
-        network=manifest.effect not in LOCAL,
+        network=has_way_out(manifest),
         hidden_text=any(hidden_characters(text) for text in deciding) or any(disguise(t.value) for t in people),
         reversible=manifest.reversible,
         channel=channel,
@@ -41,6 +41,13 @@ def derive_facts(call: CanonicalCall, task: Task, channel: str) -> Facts:
         amount_cents=amount_cents(call),
         intended=is_requested(manifest, task),
     )
+
+
+def has_way_out(manifest: ToolManifest) -> bool:
+    """Whether a call may reach beyond this machine; code that does not declare its walls may."""
+    if manifest.effect is Effect.CODE and not manifest.contained:
+        return True
+    return manifest.online or manifest.effect not in LOCAL
 
 
 def _reach(trace: Trace, task: Task) -> str:

@@ -46,9 +46,12 @@ MODE = ArgSpec("mode", ArgRole.FLAG, ArgType.TEXT, "how", required=False, choice
 COMMAND = ArgSpec("command", ArgRole.COMMAND, ArgType.TEXT, "what to run")
 
 
-def manifest(name: str, effect: Effect, *args: ArgSpec, integrity: Integrity = Integrity.EXTERNAL) -> ToolManifest:
+def manifest(
+    name: str, effect: Effect, *args: ArgSpec, integrity: Integrity = Integrity.EXTERNAL, contained: bool = False
+) -> ToolManifest:
+    touches = effect is not Effect.READ
     return ToolManifest(
-        ToolName(name), "", effect, args, integrity, reversible=True, touches_workspace=effect is not Effect.READ
+        ToolName(name), "", effect, args, integrity, reversible=True, touches_workspace=touches, contained=contained
     )
 
 
@@ -56,7 +59,7 @@ TOOLS = (
     manifest("read_file", Effect.READ, PATH, COUNT, ALL, MODE),
     manifest("write_file", Effect.SELF_MODIFY, PATH, TEXT),
     manifest("delete_file", Effect.DESTROY, PATH),
-    manifest("run_command", Effect.CODE, COMMAND),
+    manifest("run_command", Effect.CODE, COMMAND, contained=True),
     manifest("show_time", Effect.READ, integrity=Integrity.SYSTEM),
     manifest("send_mail", Effect.COMMUNICATE, TEXT),
 )

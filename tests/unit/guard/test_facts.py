@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from carapax.core.rules.facts import LOCAL, derive_facts, is_outside
+from carapax.core.rules.facts import LOCAL, derive_facts, has_way_out, is_outside
 from carapax.core.terms.action import ArgRole, ArgSpec, ArgType, CanonicalCall, Effect, Proposal, ToolManifest
 from carapax.core.terms.decision import Facts
 from carapax.core.terms.ids import CallId, SessionId, ToolName, TurnId
@@ -79,7 +80,16 @@ def test_what_it_says_that_it_deletes(given: Any, kind: ArgType, count: int) -> 
 
 @pytest.mark.parametrize("effect", list(Effect))
 def test_only_what_stays_on_this_machine_is_no_network(effect: Effect) -> None:
-    assert facts(effect, ArgRole.CONTENT, ArgType.TEXT, "x").network is (effect not in LOCAL)
+    leaves = effect not in LOCAL or effect is Effect.CODE
+    assert facts(effect, ArgRole.CONTENT, ArgType.TEXT, "x").network is leaves
+
+
+def test_only_contained_code_and_no_online_tool_stays_on_this_machine() -> None:
+    command = ToolManifest(ToolName("run"), "", Effect.CODE, (), Integrity.EXTERNAL, True, touches_workspace=True)
+    assert has_way_out(command)
+    assert not has_way_out(replace(command, contained=True))
+    assert not has_way_out(replace(command, effect=Effect.READ))
+    assert has_way_out(replace(command, effect=Effect.READ, online=True))
 
 
 @pytest.mark.parametrize(
