@@ -31,7 +31,11 @@ NONE = "egress.none"
 
 LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?:{LABEL}\.)*{LABEL}")
-_ODD = re.compile(r"//|\\|%(?:2[eEfF5]|5[cC]|00)|%(?![0-9a-fA-F]{2})|[\x00-\x20\x7f]|/\.{1,2}(?:[/;%]|\Z)")
+_ODD = re.compile(
+    r"//|[\\;]|[\x00-\x20\x7f]|/\.{1,2}(?:/|\Z)"
+    r"|%(?![0-9a-fA-F]{2})|%(?:00|2[dDeEfF5]|3[0-9bB]|4[1-9a-fA-F]|5[0-9aAcCfF]|6[1-9a-fA-F]|7[0-9aAeE])"
+)
+"""Empty and dot segments, parameters, separators and percents in code, and letters and digits that need no code."""
 
 
 class Answer(StrEnum):
@@ -118,7 +122,7 @@ def plain_path(path: str) -> str:
 
 
 def is_odd(path: str) -> bool:
-    """Whether two servers could read the path in two ways: dot segments, empty ones, encoded slashes, dots or percents."""
+    """Whether two servers could read the path in two ways."""
     return not path.startswith("/") or _ODD.search(path) is not None
 
 
