@@ -15,6 +15,7 @@ import carapax
 from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
 from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
+from carapax.adapters.sandbox.running import RunningJobs
 from carapax.adapters.scan.adapter import TextScanner
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.adapters.tools.extract.adapter import ExtractTools
@@ -38,6 +39,7 @@ from carapax.app.recover import recover
 from carapax.app.settings import Settings
 from carapax.app.turns import Turns
 from carapax.app.walls import ProvenSandbox
+from carapax.app.wards import Wards
 from carapax.core.terms.conversation import Turn
 from carapax.core.terms.error import CarapaxError, SettingsInvalid
 from carapax.core.terms.ids import ApprovalId
@@ -67,10 +69,12 @@ class Running:
     _ledger: FileLedger
     _store: SqlStore
     _workspace: KeptWorkspace
+    wards: Wards
 
     async def close(self) -> None:
         """Stop turns as interrupted, then release everything, last the ledger."""
         await self.turns.close(STOP_GRACE_S)
+        await self.wards.close()
         await self.access.close()
         if self.model is not None:
             await self.model.close()
@@ -117,7 +121,9 @@ async def compose(
     workspace_path.mkdir(parents=True, exist_ok=True)
     store = SqlStore.open(str(home.store), clock)
     key = secrets.token_bytes(32)
-    walls = ProvenSandbox(BwrapSandbox(workspace_path, key, clock, forbidden=(home.root,)))
+    wards = Wards.open(home, workspace_path, open_vault(home, environ), clock, lambda: guard.manifests())
+    inner = BwrapSandbox(workspace_path, key, clock, forbidden=(home.root,), jobs=RunningJobs(home.jobs))
+    walls = ProvenSandbox(inner, wards.hold.refuse_run)
     workspace = KeptWorkspace(workspace_path, home.versions)
     desk = Desk(store, clock, Factor(home.keys, clock), lambda: _approvers(policy))
     model = ModelSource(home, environ) if provider is None else None
@@ -137,12 +143,23 @@ async def compose(
         key=key,
         new_approval=lambda: ApprovalId(spoken_code(5)),
         labels=labels,
-        scanner=TextScanner(_secrets(home, environ), lambda: _tables(policy).classes),
+        scanner=wards.scanner(TextScanner(_secrets(home, environ), lambda: _tables(policy).classes)),
     )
     meter = Meter(store, clock)
-    turns = Turns(store=store, ledger=ledger, guard=guard, desk=desk, meter=meter, clock=clock, provider=give)
+    turns = Turns(
+        store=store,
+        ledger=ledger,
+        guard=guard,
+        desk=desk,
+        meter=meter,
+        clock=clock,
+        provider=give,
+        hold=wards.hold,
+        lookout=wards.lookout,
+    )
+    wards.connect(ledger, walls, turns, policy.current)
     access = Access(store, ledger, clock, lambda: _roles(policy))
-    parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop)
+    parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards)
     await ledger.append("gateway.started", _started_body(policy))
     interrupted = await recover(
         store,
@@ -152,7 +169,7 @@ async def compose(
         clock,
         lambda turn: turns.resume(turn, _owner(turn)),
     )
-    return Running(CarapaxGateway(parts), access, walls, model, turns, interrupted, ledger, store, workspace)
+    return Running(CarapaxGateway(parts), access, walls, model, turns, interrupted, ledger, store, workspace, wards)
 
 
 def _tables(policy: PolicyFile) -> Tables:

@@ -17,12 +17,14 @@ from carapax.app.desk import Desk
 from carapax.app.meter import Meter
 from carapax.app.policy_file import PolicyFile
 from carapax.app.turns import Turns
+from carapax.app.wards import Wards
 from carapax.core.terms.approval import Answer, Approval, ApprovalState
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.conversation import Inbound, Part, PartKind, Session, Turn, TurnState
 from carapax.core.terms.error import CarapaxError, Conflict, NotFound, Refused
 from carapax.core.terms.event import Event
 from carapax.core.terms.ids import ApprovalId, SessionId, TokenId, TurnId
+from carapax.core.terms.incident import Act, Incident
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label, Source
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.plain import plain
@@ -54,6 +56,7 @@ class Parts:
     clock: Clock
     provider: Callable[[], Provider]
     ask_stop: Callable[[], None]
+    wards: Wards
 
 
 class CarapaxGateway:
@@ -203,6 +206,31 @@ class CarapaxGateway:
     async def redeem(self, code: str) -> MintedToken | None:
         return await self._p.access.redeem(code)
 
+    # incidents
+
+    async def list_incidents(self, principal: Principal) -> Sequence[Incident]:
+        return self._p.wards.incidents.all() if principal.role in (Role.OWNER, Role.APPROVER) else ()
+
+    async def get_incident(self, principal: Principal, number: int) -> Incident:
+        if principal.role not in (Role.OWNER, Role.APPROVER):
+            raise NotFound(f"There is no incident {number}.")
+        return self._p.wards.incidents.get(number)
+
+    async def decide_incident(self, principal: Principal, number: int, act: Act) -> Incident:
+        return await self._p.wards.incidents.decide(principal, number, act)
+
+    async def follow_incidents(self, principal: Principal) -> AsyncIterator[Event]:
+        if principal.role not in (Role.OWNER, Role.APPROVER):
+            raise Refused("Only the owner and approvers are told of incidents.")
+        return self._p.wards.incidents.follow()
+
+    async def resume_all(self, principal: Principal) -> None:
+        _need(principal, Scope.ADMIN)
+        if not self._p.wards.hold.stopped:
+            raise Conflict("Nothing is stopped here.")
+        await self._p.ledger.append("everything.resumed", {"by": principal.id, "via": principal.via})
+        self._p.wards.hold.lift_stop()
+
     # state
 
     async def status(self) -> dict[str, Any]:
@@ -217,6 +245,8 @@ class CarapaxGateway:
             "running": p.turns.running_count(),
             "factor": p.desk.factor(OWNER).value,
             "today": plain(await p.meter.today()),
+            "stopped": p.wards.hold.stopped,
+            "incidents": [_brief(incident) for incident in p.wards.incidents.undecided()],
         }
         try:
             policy = p.policy.current()
@@ -267,6 +297,12 @@ def undo_text(result: Undone) -> str:
     if result.lost:
         text += f" Could not be put back (too large to keep): {', '.join(result.lost[:10])}."
     return text
+
+
+def _brief(incident: Incident) -> dict[str, Any]:
+    """What a status line says of an incident that waits for a person."""
+    names = ("number", "rule", "session", "sentence", "opened_ms", "state")
+    return {name: plain(getattr(incident, name)) for name in names}
 
 
 def _need(principal: Principal, scope: Scope) -> None:

@@ -58,6 +58,24 @@ class Home:
         return self.root / "run"
 
     @property
+    def stopped(self) -> Path:
+        """While it is there, nothing runs and nothing leaves (`carapax stop --all`)."""
+        return self.run / "stopped"
+
+    @property
+    def jobs(self) -> Path:
+        """One file per running job."""
+        return self.run / "jobs"
+
+    @property
+    def incidents(self) -> Path:
+        return self.root / "incidents"
+
+    @property
+    def canaries(self) -> Path:
+        return self.root / "canaries.json"
+
+    @property
     def address(self) -> Path:
         return self.run / "gateway.json"
 

@@ -13,6 +13,8 @@ from dataclasses import replace
 from carapax.agent.loop import Shown, run_loop
 from carapax.agent.prompt import PARTS, Window, build_prompt, parts_until, shown_parts
 from carapax.app.clock import new_id
+from carapax.app.hold import Hold
+from carapax.app.lookout import Lookout
 from carapax.app.meter import Meter
 from carapax.core.flow.clearance import render_uncleared, uncleared
 from carapax.core.flow.lattice import join_all
@@ -58,6 +60,8 @@ class TurnRun:
         clock: Clock,
         provider: Callable[[], Provider],
         emit: Callable[[Event], None],
+        hold: Hold,
+        lookout: Lookout,
     ) -> None:
         self.turn = turn
         self._principal = principal
@@ -67,6 +71,8 @@ class TurnRun:
         self._clock = clock
         self._provider = provider
         self._emit = emit
+        self._hold = hold
+        self._lookout = lookout
         self._usage = Usage()
         self._session_usage = Usage()
         self._charged_ms = 0
@@ -110,6 +116,7 @@ class TurnRun:
         parts = parts_until(await self._store.parts(self.turn.session, limit=PARTS), self.turn.id)
         session = await self._store.find_session(self.turn.session)
         self._session_usage = session.usage if session is not None else Usage()
+        await self._hold.passed(self.turn.session)
         provider = self._provider()
         window = Window(chars=min(Window().chars, provider.facts().context_tokens * 2))
         shown = shown_parts(parts, window)
@@ -142,6 +149,7 @@ class TurnRun:
                 )
         except TimeoutError as error:
             raise _time_spent(self._wall_budget_ms()) from error
+        await self._hold.passed(self.turn.session)
         rendered = _render(reply, watch.context, _owner_words(parts))
         await watch.release(rendered.text, Readers(names=frozenset({self.turn.principal})))
         self._reply_label, self._closing = watch.context, rendered.closing
@@ -173,13 +181,24 @@ class TurnRun:
         ]
         wished_in = watch.context
         shown: list[Shown] = []
+        self._lookout.wished(proposals)
+        await self._pass()
         async for step in watch.submit_each(proposals):
             self._count(Usage(tool_calls=1))
+            self._lookout.shown(self.turn.session, step.call, step.text.value)
             await self._keep(begun[len(shown)], step, wished_in)
             shown.append(Shown(step.text.value, refused=step.outcome == "refused", ends_turn=step.ends_turn))
             await self._check_budgets()
+            await self._pass()
         self._check_clearance(watch, provider)
         return shown + [Shown("not begun: the person speaks first.")] * (len(wishes) - len(shown))
+
+    async def _pass(self) -> None:
+        """While an incident holds the session nothing further is proposed; that costs no time of the budget."""
+        if self._hold.find(self.turn.session) is not None:
+            self._pause_clock()
+            await self._hold.passed(self.turn.session)
+            self._resume_clock()
 
     async def _keep(self, wish: Wish, step: Step, wished_in: Label) -> None:
         await self._store.set_turn(
@@ -195,6 +214,7 @@ class TurnRun:
         """Count what a completion cost, also one that a tool needed. Raises BudgetSpent before wishes are taken up."""
         tokens = completion.prompt_tokens + completion.output_tokens
         self._count(Usage(tokens=tokens, usd_micro=completion.usd_micro or 0))
+        self._lookout.spent(self.turn.session, completion.usd_micro or 0)
         if completion.wishes:
             await self._check_budgets()
 
@@ -234,6 +254,7 @@ class TurnRun:
         elif isinstance(event, Answered):
             self._resume_clock()
         self._emit(event)
+        self._lookout.judged(self.turn.session, event)
 
     def _elapsed_ms(self) -> int:
         running = 0 if self._active_since is None else self._clock.monotonic_ms() - self._active_since

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from carapax.app.clock import new_id
 from carapax.app.desk import Desk
+from carapax.app.hold import Hold
+from carapax.app.lookout import Lookout
 from carapax.app.meter import Meter
 from carapax.app.run_turn import TurnRun
 from carapax.app.topic import Topic
@@ -67,6 +69,8 @@ class Turns:
         meter: Meter,
         clock: Clock,
         provider: Callable[[], Provider],
+        hold: Hold,
+        lookout: Lookout,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -75,6 +79,8 @@ class Turns:
         self._meter = meter
         self._clock = clock
         self._provider = provider
+        self._hold = hold
+        self._lookout = lookout
         self._lanes: dict[SessionId, _Lane] = {}
         self._topics: dict[TurnId, Topic] = {}
         self._slots = asyncio.Semaphore(MAX_RUNNING)
@@ -133,6 +139,7 @@ class Turns:
             self._meter.add(Usage(tokens=tokens, usd_micro=completion.usd_micro or 0))
 
     def _admit(self, session: SessionId) -> None:
+        self._hold.refuse_turn(session)
         card = self._desk.waiting_in(session)
         if card is not None:
             raise Conflict(
@@ -211,6 +218,24 @@ class Turns:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    def tell(self, session: SessionId | None, event: Event) -> None:
+        """Put an event into the streams of a session's turns (None: of all) that run or wait."""
+        for lane in self._lanes_of(session):
+            running = [lane.running.turn] if lane.running is not None else []
+            for turn in [*running, *(turn for turn, _ in lane.waiting)]:
+                if (topic := self._topics.get(turn.id)) is not None:
+                    topic.publish(event)
+
+    def end(self, session: SessionId | None, text: str) -> int:
+        """Stop what runs in a session (None: in all), and say why; how many turns."""
+        running = [lane.running for lane in self._lanes_of(session) if lane.running is not None]
+        for turn in running:
+            turn.stop(TurnState.STOPPED, text)
+        return len(running)
+
+    def _lanes_of(self, session: SessionId | None) -> list[_Lane]:
+        return [lane for key, lane in self._lanes.items() if session in (None, key)]
+
     def running_count(self) -> int:
         return sum(lane.running is not None for lane in self._lanes.values())
 
@@ -245,6 +270,8 @@ class Turns:
             clock=self._clock,
             provider=self._provider,
             emit=topic.publish,
+            hold=self._hold,
+            lookout=self._lookout,
         )
         try:
             ended = await lane.running.run()

@@ -7,7 +7,7 @@ failure, so the attempts are really made at every start. Law: a failed or unfini
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check, Standing
@@ -19,8 +19,9 @@ from carapax.ports.sandbox import Job, Ran, Sandbox
 class ProvenSandbox:
     """Implements Sandbox. The proof starts with `prove`, or with the first run."""
 
-    def __init__(self, inner: Sandbox) -> None:
+    def __init__(self, inner: Sandbox, refuse: Callable[[SessionId], None] | None = None) -> None:
         self._inner = inner
+        self._refuse = refuse  # raises SandboxUnavailable while the session, or everything, is halted
         self._proof: asyncio.Task[Sequence[Check]] | None = None
 
     def prove(self) -> asyncio.Task[Sequence[Check]]:
@@ -37,6 +38,8 @@ class ProvenSandbox:
             raise SandboxUnavailable(
                 f"A wall does not hold: {failed.name}: {failed.found}.", next_step=failed.next_step
             )
+        if self._refuse is not None:
+            self._refuse(authorized.call.session)
         return await self._inner.run(authorized, job)
 
     async def probe(self) -> Sequence[Check]:

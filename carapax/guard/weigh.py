@@ -21,7 +21,6 @@ from carapax.guard.card import value_text
 from carapax.ports.scanner import Scanner
 from carapax.ports.tool import Tool
 
-SECRET = RuleId("outgoing.secret")
 CLASS = RuleId("outgoing.class")
 
 
@@ -78,9 +77,8 @@ def _scan(call: CanonicalCall, scanner: Scanner) -> Decision:
     found = [finding for text in leaving for finding in scanner.scan(text)]
     for finding in found:
         if finding.leaves == "deny":
-            return Deny(
-                SECRET if finding.kind == "secret" else CLASS, f"It carries a {finding.name} ({finding.shown})."
-            )
+            # "outgoing.secret", "outgoing.canary", "outgoing.class"
+            return Deny(RuleId(f"outgoing.{finding.kind}"), f"It carries a {finding.name} ({finding.shown}).")
     asking = next((finding for finding in found if finding.leaves == "ask"), None)
     if asking is not None:
         return Ask(CLASS, f"It carries a {asking.name} ({asking.shown}).")

@@ -12,6 +12,7 @@ from carapax.core.terms.check import Check
 from carapax.core.terms.conversation import Inbound, Part, Session, Turn
 from carapax.core.terms.event import Event
 from carapax.core.terms.ids import ApprovalId, SessionId, TokenId, TurnId
+from carapax.core.terms.incident import Act, Incident
 from carapax.core.terms.principal import Principal, Scope
 from carapax.ports.store import Token
 
@@ -100,6 +101,27 @@ class Gateway(Protocol):
 
     async def redeem(self, code: str) -> MintedToken | None:
         """Exchange the one-time sign-in code for a token; None when wrong, used or expired (10 minutes, 5 tries)."""
+        ...
+
+    # incidents
+    async def list_incidents(self, principal: Principal) -> Sequence[Incident]:
+        """Every incident, the newest first, without its processes; none for who may not decide."""
+        ...
+
+    async def get_incident(self, principal: Principal, number: int) -> Incident:
+        """One, whole. Raises NotFound."""
+        ...
+
+    async def decide_incident(self, principal: Principal, number: int, act: Act) -> Incident:
+        """Resume, kill or keep what it halted; in the ledger first. Raises Refused, NotFound, Conflict, LedgerUnavailable."""
+        ...
+
+    async def follow_incidents(self, principal: Principal) -> AsyncIterator[Event]:
+        """Incidents from now on, opened and decided. Raises Refused, Conflict (too many listen)."""
+        ...
+
+    async def resume_all(self, principal: Principal) -> None:
+        """Lift the stop of everything. Raises Refused, Conflict (nothing is stopped), LedgerUnavailable."""
         ...
 
     # state

@@ -10,7 +10,7 @@ from typing import Protocol
 class Finding:
     """Something in outgoing bytes that should not be there."""
 
-    kind: str  # "secret" or "class"
+    kind: str  # "secret", "canary" or "class"
     name: str  # the rule ("aws-access-key") or the data class ("card")
     shown: str  # masked: first and last characters at most
     leaves: str  # "deny" for secrets; what the data class says: "allow", "ask" or "deny"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from carapax.core.terms.approval import Approval
 from carapax.core.terms.conversation import TurnState
 from carapax.core.terms.ids import CallId, EntryIndex, SessionId, TurnId
+from carapax.core.terms.incident import Incident
 from carapax.core.terms.limit import Usage
 
 
@@ -84,6 +85,13 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Contained:
+    """Too much of something: the session was halted. People are told wherever they look."""
+
+    incident: Incident
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     session: SessionId
     turn: TurnId
@@ -93,4 +101,4 @@ class TurnEnded:
     code: str = ""  # the error's code when the state is not DONE
 
 
-Event = TurnStarted | TextDelta | StepJudged | StepDone | Waiting | Answered | Question | Notice | TurnEnded
+Event = TurnStarted | TextDelta | StepJudged | StepDone | Waiting | Answered | Question | Notice | Contained | TurnEnded

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
+from carapax.app.canaries import Canaries
 from carapax.app.desk import Desk
+from carapax.app.hold import Hold
+from carapax.app.lookout import Lookout
 from carapax.app.meter import Meter
 from carapax.app.turns import Turns
 from carapax.core.policy.document import Policy
@@ -20,6 +24,7 @@ from carapax.guard.monitor import Guard
 from tests.fakes.provider import ScriptedProvider
 from tests.unit.guard.rig import KEY, Rig
 
+NOWHERE = Path("/nowhere")  # no file lies there: nothing is stopped, nothing planted
 ME = Principal(OWNER, Role.OWNER, frozenset(Scope), "test")
 
 
@@ -55,6 +60,8 @@ class Stage:
             new_approval=lambda: ApprovalId(f"K{len(self.rig.events)}{id(object()) % 97}"),
         )
         self.meter = Meter(self.store, self.clock)
+        self.hold = Hold(NOWHERE / "stopped")
+        self.lookout = Lookout(Canaries(NOWHERE / "canaries.json", NOWHERE, None, lambda: 0), guard.manifests)
         self.turns = Turns(
             store=self.store,
             ledger=self.ledger,
@@ -63,6 +70,8 @@ class Stage:
             meter=self.meter,
             clock=self.clock,
             provider=lambda: self.provider,
+            hold=self.hold,
+            lookout=self.lookout,
         )
 
     def limit(self, *, turn: Budget | None = None, session: Budget | None = None, day: Budget | None = None) -> None:

@@ -13,14 +13,14 @@ from carapax.core.terms.decision import Allow, Ask, Decision, Deny, Question
 from carapax.core.terms.ids import RuleId
 from carapax.core.terms.label import OWNER
 from carapax.core.terms.principal import Principal, Role, Scope
-from carapax.guard.weigh import CLASS, SECRET, Weighed, weigh
+from carapax.guard.weigh import CLASS, Weighed, weigh
 from carapax.ports.scanner import Scanner
 from tests.fakes.scanner import MemoryScanner
 from tests.unit.core.rules.office import Desk
 from tests.unit.guard.bureau import Office
 
 ME = Principal(OWNER, Role.OWNER, frozenset(Scope), "test")
-P = RuleId("policy")
+P, SECRET = RuleId("policy"), RuleId("outgoing.secret")
 FINE = Allow(P)
 KEY, CARD, TICKET = "Kx7-quartz.lamp/91+Z", "4111 1111 1111 1111", "TICKET-123456"
 WORDS = f"mail bob@x.example: {KEY} {CARD} {TICKET} hello, and pay Alba Bakery 5"
