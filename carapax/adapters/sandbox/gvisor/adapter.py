@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +19,19 @@ from pathlib import Path
 from carapax.adapters.sandbox.admission import Admission
 from carapax.adapters.sandbox.bounds import Bounds, decide_job
 from carapax.adapters.sandbox.bwrap.recipe import find_system
-from carapax.adapters.sandbox.gvisor.launch import Attach, Plan, launch
+from carapax.adapters.sandbox.gvisor.launch import Attach, Errand, Plan, launch
 from carapax.adapters.sandbox.gvisor.mechanism import find_runtime
+from carapax.adapters.sandbox.gvisor.probe import probe_walls
 from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
 from carapax.adapters.sandbox.running import RunningJobs
-from carapax.core.terms.authority import AuthorizedCall, VerifiedCall
-from carapax.core.terms.check import Check
+from carapax.core.terms.authority import AuthorizedCall
+from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.clock import Clock
 from carapax.ports.sandbox import Job, Ran
+
+_TRIES = itertools.count(1)
 
 
 class GvisorSandbox:
@@ -61,11 +65,21 @@ class GvisorSandbox:
         Raises AuthorityInvalid, SandboxUnavailable, Malformed; nothing was started then.
         """
         verified = self._admission.admit(authorized, job)
-        return await self._launch(decide_job(job, self._bounds, verified.call.manifest), verified)
+        bounded = decide_job(job, self._bounds, verified.call.manifest)
+        call, session = verified.call.call, verified.call.session
+        self._running.expect(call, session)
+        try:
+            return await self._launch(bounded, self._workspace.path, call, session)
+        finally:
+            self._running.remove(call)
 
     async def probe(self) -> Sequence[Check]:
         """Try every way out from inside, by the very bundle that `run` uses."""
-        raise NotImplementedError
+        try:
+            plan = await asyncio.to_thread(self._planned)
+        except SandboxUnavailable as error:
+            return (Check("the sandbox", Standing.FAILED, error.what, error.next_step),)
+        return await probe_walls(plan, self._forbidden, self._try)
 
     def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
         """Halt the running jobs of a session (None: all)."""
@@ -83,9 +97,15 @@ class GvisorSandbox:
         """Let the idle threads go. No job may be running."""
         self._threads.shutdown(wait=False)
 
-    async def _launch(self, job: Job, call: VerifiedCall | None) -> Ran:
+    async def _try(self, job: Job, workspace: Path) -> Ran:
+        """One attempt of the self-test: by the same launch, without a call of its own."""
+        call = CallId(f"self-test-2-{next(_TRIES)}")
+        return await self._launch(decide_job(job, self._bounds, None), workspace, call, SessionId("self-test"))
+
+    async def _launch(self, job: Job, workspace: Path, call: CallId, session: SessionId) -> Ran:
         cancelled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, job, call, cancelled)
+        errand = Errand(job, workspace, call, session, cancelled)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, errand)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -96,10 +116,10 @@ class GvisorSandbox:
         finally:
             os.close(cancelled)
 
-    def _blocking(self, job: Job, call: VerifiedCall | None, cancelled: int) -> Ran:
+    def _blocking(self, errand: Errand) -> Ran:
         plan = self._planned()
         verify_same(self._workspace)
-        return launch(plan, job, call, cancelled)
+        return launch(plan, errand)
 
     def _planned(self) -> Plan:
         """The plan, made on first use; a machine that is mended needs no restart."""
@@ -109,7 +129,6 @@ class GvisorSandbox:
                 find_runtime(),
                 find_system(interpreter),
                 self._bounds,
-                self._workspace.path,
                 self._running,
                 self._attach,
             )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from carapax.adapters.sandbox.bounds import Bounds
 from carapax.adapters.sandbox.bwrap.recipe import ETC, INSIDE, System
+from carapax.adapters.sandbox.gvisor.calls import refused_calls
 from carapax.adapters.sandbox.way import CA_INSIDE, way_variables
 from carapax.ports.sandbox import Job, Mount
 
@@ -24,7 +25,7 @@ UID = 1000
 FILES_UID = 64_242  # host user and group of the process that opens files; nobody's on any distribution
 RELAY_INSIDE = "/run/carapax"  # the folder with the way's socket and the relay to it
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "user")
-_TEMPORARY = ("nosuid", "nodev", "mode=1777")
+_TEMPORARY = ("nosuid", "nodev", "noexec", "mode=1777")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Shown:
     workspace: Path
     way: Path | None = None  # the folder to show at RELAY_INSIDE
     authority: Path | None = None  # the file to show at CA_INSIDE
+    pinned: tuple[tuple[str, str, bool], ...] = ()  # (source, name in the workspace, writable)
 
 
 def render_config(job: Job, argv: tuple[str, ...], shown: Shown, *, uid: int, gid: int) -> bytes:
@@ -50,6 +52,7 @@ def render_config(job: Job, argv: tuple[str, ...], shown: Shown, *, uid: int, gi
             "namespaces": [{"type": kind} for kind in _NAMESPACES],
             "uidMappings": _mapping(uid),
             "gidMappings": _mapping(gid),
+            "seccomp": refused_calls(),
         },
     }
     return json.dumps(config, ensure_ascii=True).encode("ascii")
@@ -98,6 +101,7 @@ def _mounts(job: Job, shown: Shown) -> list[dict[str, object]]:
     found += [_bind(path, path) for path in (*shown.system.shown, *library_paths(job, shown.system))]
     if job.mount is not Mount.NONE:
         found.append(_bind(str(shown.workspace), INSIDE, writable=job.mount is Mount.WRITE))
+    found += [_bind(source, f"{INSIDE}/{name}", writable=writable) for source, name, writable in shown.pinned]
     if shown.way is not None:
         found.append(_bind(str(shown.way), RELAY_INSIDE))
     if shown.authority is not None:

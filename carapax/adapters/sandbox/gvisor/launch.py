@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -30,13 +31,14 @@ from carapax.adapters.sandbox.cgroup import Group
 from carapax.adapters.sandbox.follow import Output, follow, wait_ready
 from carapax.adapters.sandbox.gvisor.bundle import RELAY_INSIDE, Shown, lay_root, render_config
 from carapax.adapters.sandbox.gvisor.mechanism import FOLDER_MARK, INSTALL, Runtime
+from carapax.adapters.sandbox.gvisor.pins import lay_pins, open_pins
 from carapax.adapters.sandbox.mark import own_mark
 from carapax.adapters.sandbox.relay import lay_relay
 from carapax.adapters.sandbox.running import Reach, Record, RunningJobs
-from carapax.core.terms.authority import VerifiedCall
 from carapax.core.terms.egress import Way
 from carapax.core.terms.error import CarapaxError, SandboxUnavailable
-from carapax.ports.sandbox import Job, Ran
+from carapax.core.terms.ids import CallId, SessionId
+from carapax.ports.sandbox import Job, Mount, Ran
 
 Attach = Callable[[Way, int], None]
 
@@ -49,9 +51,10 @@ _MAX_LOG_BYTES = 65_536
 _NO_PROGRAM = 127
 _FAILED = 128  # runsc's own failure; a job may also exit so, which the log tells apart
 _PROGRAM_FAULT = re.compile(r"(?:error finding executable|failed to load) .*?: ([a-z ]+)$")
-_ENVIRONMENT: dict[str, str] = {}
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_STAGE = ("unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c")
 # Opened by us alone: when the gateway dies first, `read` meets the end and nothing runs.
-_GATED = 'read -r go && exec "$@" < "$0"'
+_GATED = 'read -r go && {pins}: > begun && unset PATH W PWD OLDPWD && exec "$@" < "$0"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +64,34 @@ class Plan:
     runtime: Runtime
     system: System
     bounds: Bounds
-    workspace: Path
     running: RunningJobs
     attach: Attach | None
 
 
-def launch(plan: Plan, job: Job, call: VerifiedCall | None, cancelled: int) -> Ran:
-    """Run a bounded job to its end. `call` is None for the self-test alone.
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One job, bounded, and who it runs for. `cancelled` turns readable when it must end early."""
 
-    `cancelled` is a descriptor that turns readable when it must end early. Raises SandboxUnavailable.
-    """
+    job: Job
+    workspace: Path
+    call: CallId
+    session: SessionId
+    cancelled: int
+
+
+def launch(plan: Plan, errand: Errand) -> Ran:
+    """Run one job to its end. Raises SandboxUnavailable when a wall could not be built; nothing was started then."""
     began = time.monotonic()
+    job = errand.job
     with contextlib.ExitStack() as stack:
-        if call is not None:
-            plan.running.expect(call.call.call, call.call.session)
-            stack.callback(plan.running.remove, call.call.call)
+        stack.callback(plan.running.remove, errand.call)
         memory, tasks = job.memory_bytes + KERNEL_BYTES, job.processes * _TASKS_EACH + _KERNEL_TASKS
         group = plan.runtime.tree.make(memory, tasks)
         stack.callback(group.discard)
         folder = stack.enter_context(_private_folder())
-        run = _Run(plan, job, group, folder, stack)
-        run.admit(call)
-        ended_by = run.follow(cancelled)
+        run = _Run(plan, errand, group, folder, stack)
+        run.admit(errand)
+        ended_by = run.follow(errand.cancelled)
         run.end()
         return run.report(ended_by, began)
 
@@ -115,16 +124,18 @@ def _listening(folder: Path) -> Iterator[socket.socket]:
 class _Run:
     """One sandbox: built in its folder, watched through descriptors, ended by its control group."""
 
-    def __init__(self, plan: Plan, job: Job, group: Group, folder: Path, stack: contextlib.ExitStack) -> None:
-        self._plan, self._job, self._group, self._folder, self._stack = plan, job, group, folder, stack
+    def __init__(self, plan: Plan, errand: Errand, group: Group, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._plan, self._group, self._folder, self._stack = plan, group, folder, stack
+        self._job, self._workspace = errand.job, errand.workspace
+        self._name = f"carapax-{secrets.token_hex(16)}"  # also names a socket of the runtime's; not to be guessed
         try:
-            argv = self._lay()
-            self._start(argv)
+            self._lay()
+            self._start()
         except OSError as error:
             raise _not_built(str(error)) from error
 
-    def _lay(self) -> tuple[str, ...]:
-        """Everything on disk that the sandbox is made from; returns the words to run inside."""
+    def _lay(self) -> None:
+        """Everything on disk that the sandbox is made from."""
         job, folder = self._job, self._folder
         way = authority = None
         argv = job.argv
@@ -134,12 +145,15 @@ class _Run:
             way.mkdir(mode=0o755)
             argv = (*lay_relay(way, RELAY_INSIDE, self._plan.system.path), *argv)
             self._attach(job.way, way)
-        shown = Shown(self._plan.system, self._plan.bounds, self._plan.workspace, way, authority)
+        pins = open_pins(self._workspace, self._stack) if job.mount is Mount.WRITE else ()
+        (folder / "pins").mkdir()
+        self._gated = _GATED.format(pins=lay_pins(pins, folder / "pins"))
+        pinned = tuple((str(folder / "pins" / pin.place), pin.name, pin.writable) for pin in pins)
+        shown = Shown(self._plan.system, self._plan.bounds, self._workspace, way, authority, pinned)
         lay_root(folder / "rootfs", job, shown)
         config = render_config(job, argv, shown, uid=os.geteuid(), gid=os.getegid())
         (folder / "config.json").write_bytes(config)
         (folder / "state").mkdir()
-        return argv
 
     def _attach(self, way: Way, folder: Path) -> None:
         if self._plan.attach is None or not self._plan.runtime.way_options:
@@ -152,7 +166,7 @@ class _Run:
                     f"the way out could not be opened: {error.what}", next_step=error.next_step
                 ) from error
 
-    def _start(self, argv: tuple[str, ...]) -> None:
+    def _start(self) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         self._stack.callback(os.close, reading)
         gate_end, self._gate = os.pipe2(os.O_CLOEXEC)
@@ -160,8 +174,8 @@ class _Run:
         given = self._input()
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own words; the job's are in the bundle
-                ["/bin/sh", "-c", _GATED, given, self._plan.runtime.program, *self._words()],
-                env=_ENVIRONMENT,
+                [*_STAGE, self._gated, given, self._plan.runtime.program, *self._words()],
+                env={"PATH": _PATH, "W": str(self._workspace)},
                 cwd=self._folder,
                 stdin=gate_end,
                 stdout=writing,
@@ -179,7 +193,7 @@ class _Run:
     def _words(self) -> tuple[str, ...]:
         runtime, folder = self._plan.runtime, self._folder
         options = (*runtime.options, *(runtime.way_options if self._job.way is not None else ()))
-        return (f"--root={folder}/state", f"--log={folder}/log", *options, "run", f"--bundle={folder}", "job")
+        return (f"--root={folder}/state", f"--log={folder}/log", *options, "run", f"--bundle={folder}", self._name)
 
     def _input(self) -> str:
         """The path that the job's input is read from."""
@@ -194,7 +208,7 @@ class _Run:
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         return f"/proc/{os.getpid()}/fd/{descriptor}"
 
-    def admit(self, call: VerifiedCall | None) -> None:
+    def admit(self, errand: Errand) -> None:
         """Bound the waiting shell, name it among the running jobs, then open its gate. Raises SandboxUnavailable."""
         try:
             self._group.add(self.process.pid)
@@ -203,11 +217,8 @@ class _Run:
                 f"the job's ceilings could not be set: {error}",
                 next_step="See that the gateway may write its control group (systemd: `Delegate=yes`).",
             ) from error
-        if call is not None:
-            group = self._group
-            record = Record((self.process.pid,), group)
-            reach = Reach(group.freeze, group.thaw, self._kill)
-            self._plan.running.add(call.call.call, call.call.session, reach, record)
+        reach = Reach(self._group.freeze, self._group.thaw, self._kill)
+        self._plan.running.add(errand.call, errand.session, reach, Record((self.process.pid,), self._group))
         with contextlib.suppress(BrokenPipeError):  # it is gone already; `report` says how
             os.write(self._gate, b"go\n")
 
@@ -251,6 +262,8 @@ class _Run:
             ended_by = "memory"
         if ended_by:
             return Ran(None, output, over, ended_by, took_ms)
+        if not (self._folder / "begun").exists():
+            raise _not_built(output.decode("utf-8", "replace"))
         if code == _FAILED and (said := read_log(self._folder / "log")):
             if fault := _PROGRAM_FAULT.search(said):
                 words = f"{self._job.argv[0]}: {fault[1]}\n".encode("utf-8", "surrogateescape")

@@ -26,7 +26,8 @@ INSTALL = (
     "then run `carapax doctor --walls`."
 )
 _WITHIN_S = 10
-_FIXED = ("--network=none", "--ignore-cgroups")
+_FIXED = ("--network=none", "--ignore-cgroups", "--oci-seccomp")
+_NEEDED = ("network", "ignore-cgroups", "oci-seccomp")
 # Wished for where known: no upper layer over the root, and no files of the host in the kernel's own hands.
 _WISHED = (("overlay2", "--overlay2=none"), ("directfs", "--directfs=false"))
 _SOCKETS = (("host-uds", "--host-uds=open"), ("fsgofer-host-uds", "--fsgofer-host-uds"))
@@ -50,6 +51,8 @@ def find_runtime() -> Runtime:
         raise SandboxUnavailable("gVisor (`runsc`) is not installed, and tier 2 has no stand-in", next_step=INSTALL)
     version = _ask(program, "--version").partition("\n")[0].strip()
     known = {line.split()[0].lstrip("-") for line in _ask(program, "flags").splitlines() if line.startswith("  -")}
+    if lacking := [name for name in _NEEDED if name not in known]:
+        raise SandboxUnavailable(f"the installed gVisor has no option --{lacking[0]}", next_step=INSTALL)
     sweep_folders(Path(tempfile.gettempdir()))
     return Runtime(
         program,
