@@ -22,7 +22,7 @@ from carapax.adapters.sandbox.way import CA_INSIDE, way_variables
 from carapax.ports.sandbox import Job, Mount
 
 UID = 1000
-FILES_UID = 64_242  # host user and group of the process that opens files; nobody's on any distribution
+FILES_UID = 64_243  # host user and group of the process that opens files; nobody's on any distribution, and no job's
 RELAY_INSIDE = "/run/carapax"  # the folder with the way's socket and the relay to it
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "user")
 _TEMPORARY = ("nosuid", "nodev", "noexec", "mode=1777")
