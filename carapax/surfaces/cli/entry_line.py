@@ -45,6 +45,18 @@ def _size(text: Body) -> str:
     return f"{text['bytes']} B, sha256 {str(text['sha256'])[:12]}…"
 
 
+def _egress(body: Body) -> str:
+    place = body["host"] if body["port"] == 443 else f"{body['host']}:{body['port']}"
+    secrets = f", with {', '.join(body['secrets'])}" if body["secrets"] else ""
+    return f"{body['tool']}: {body['method']} {place}{body['path']}{secrets}  [{body['answer']}: {body['rule']}]"
+
+
+def _carried(body: Body) -> str:
+    hosts = ", ".join(dict.fromkeys(str(each["host"]) for each in body["allowed"])) or "nowhere"
+    sizes = f"{body['bytes_up']} B up, {body['bytes_down']} B down"
+    return f"{body['tool']}: {body['requests']} requests ({hosts}), {body['refused']} refused, {sizes}"
+
+
 _KINDS: dict[str, Callable[[Body], str]] = {
     "message": lambda b: f"by {b['by']} through {b['channel']}: {_size(b['text'])}",
     "reply": lambda b: f"{_size(b['reply'])}, rests on {b['label']['integrity']}",
@@ -57,6 +69,9 @@ _KINDS: dict[str, Callable[[Body], str]] = {
     "released": lambda b: f"{b['files']} held changes done after a yes",
     "unknown": lambda b: f"of #{b['entry']}: nobody knows how it ended, {b['changed_count']} changed",
     "interrupted": lambda b: f"turn {b['turn']}",
+    "egress": _egress,
+    "egress.seen": lambda b: f"{b['tool']}: {b['kind']} {b['detail']}",
+    "egress.closed": _carried,
     "undo": lambda b: f"{b['files']} changes of turn {b['turn']}, by {b['by']}",
     "token.created": lambda b: f"{b['name']} ({', '.join(b['scopes'])})",
     "token.revoked": lambda b: f"{b['token']} by {b['by']}",

@@ -34,6 +34,17 @@ RECEIPT = {
     "duration_ms": 9,
 }
 
+HOP = {
+    "tool": "run_online",
+    "method": "GET",
+    "host": "pypi.org",
+    "port": 443,
+    "path": "/simple/",
+    "secrets": [],
+    "answer": "allow",
+    "rule": "egress.pypi",
+}
+
 
 @pytest.mark.parametrize(
     ("kind", "body", "line"),
@@ -46,6 +57,22 @@ RECEIPT = {
             "of #3: failed, 7 deletions held back, 9 ms",
         ),
         ("answered", {"approval": "K7", "state": "approved", "by": "owner"}, "K7: approved by owner"),
+        ("egress", HOP, "run_online: GET pypi.org/simple/  [allow: egress.pypi]"),
+        (
+            "egress",
+            HOP | {"port": 8443, "secrets": ["a", "b"], "answer": "deny"},
+            "run_online: GET pypi.org:8443/simple/, with a, b  [deny: egress.pypi]",
+        ),
+        (
+            "egress.closed",
+            {"tool": "run_online", "requests": 3, "refused": 1, "bytes_up": 5, "bytes_down": 9, "allowed": [HOP, HOP]},
+            "run_online: 3 requests (pypi.org), 1 refused, 5 B up, 9 B down",
+        ),
+        (
+            "egress.seen",
+            {"tool": "x", "kind": "mismatch", "detail": "egress.key a.example"},
+            "x: mismatch egress.key a.example",
+        ),
         ("of the future", {"a": 1}, '{"a": 1}'),
         ("call", {"other": "shape"}, '{"other": "shape"}'),
     ],
