@@ -11,7 +11,7 @@ from functools import reduce
 
 from carapax.core.flow.knowledge import address_form
 from carapax.core.flow.lattice import join_all, join_readers
-from carapax.core.flow.records import Record
+from carapax.core.flow.records import Record, source_name
 from carapax.core.rules.outward import ORG
 from carapax.core.terms.action import ArgRole, CanonicalCall, Effect, ToolManifest
 from carapax.core.terms.ids import PrincipalId
@@ -35,7 +35,7 @@ def result_label(call: CanonicalCall, read: Label | None, records: tuple[Record,
     `read` is the label of its files, taken before it ran: what a command deletes was still read.
     """
     manifest = call.manifest
-    source = Source("tool", call.call, manifest.name)
+    source = Source("tool", call.call, source_name(manifest.name, records))
     told = manifest.effect is Effect.READ and not (manifest.records and all(r.directory for r in manifest.records))
     classes = frozenset({f"domain:{manifest.domain}"} if manifest.domain and told else ())
     integrity, shape = manifest.result_integrity, Shape.SCALAR if manifest.scalar else Shape.TEXT

@@ -70,7 +70,14 @@ _ARG_TYPES: Mapping[str, type] = {
 }
 _ARG_REQUIRED = ("name", "type", "description")
 _RECORD_TYPES: Mapping[str, type] = {"kind": str, "nouns": list, "at": str, "directory": bool, "field": list}
-_FIELD_TYPES: Mapping[str, type] = {"name": str, "role": str, "integrity": str, "words": list, "reader": bool}
+_FIELD_TYPES: Mapping[str, type] = {
+    "name": str,
+    "role": str,
+    "integrity": str,
+    "words": list,
+    "reader": bool,
+    "source": bool,
+}
 _READERS = ("owner", "org", "public")
 _MEDIA = ("text", "html", "markdown")
 
@@ -174,6 +181,7 @@ def _field(table: Any, args: tuple[ArgSpec, ...], where: str) -> FieldSpec:
         integrity=_integrity(table.get("integrity", "external"), where),
         words=_texts(table, "words", where),
         reader=table.get("reader", False),
+        source=table.get("source", False),
     )
 
 

@@ -40,6 +40,10 @@ class Record:
         """Who besides the owner may read it."""
         return tuple(value for spec, values in self.fields if spec.reader for value in values)
 
+    def sources(self) -> tuple[str, ...]:
+        """Whose words it is."""
+        return tuple(value for spec, values in self.fields if spec.source for value in values)
+
 
 def read_records(manifest: ToolManifest, arguments: Mapping[str, Value | None], content: object) -> tuple[Record, ...]:
     """The records of one result, at most 20,000."""
@@ -61,6 +65,12 @@ def read_records(manifest: ToolManifest, arguments: Mapping[str, Value | None], 
                 )
             )
     return tuple(found)
+
+
+def source_name(tool: str, records: tuple[Record, ...]) -> str:
+    """What a result is called as a source: its tool, and whose words it is where all its records say the same."""
+    told = {source for record in records for source in record.sources()}
+    return f"{tool} at {told.pop()}" if len(told) == 1 else tool
 
 
 def read_places(manifest: ToolManifest, arguments: Mapping[str, Value | None]) -> tuple[tuple[RecordSpec, str], ...]:

@@ -84,6 +84,7 @@ class FieldSpec:
     integrity: Integrity = Integrity.EXTERNAL
     words: tuple[str, ...] = ()  # how a person names the field: "participants", "sender"
     reader: bool = False  # whoever stands here may read the record
+    source: bool = False  # whose words the record is: a host
 
 
 @dataclass(frozen=True, slots=True)

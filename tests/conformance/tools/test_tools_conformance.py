@@ -12,10 +12,12 @@ from carapax.adapters.tools.extract.adapter import ExtractTools
 from carapax.adapters.tools.files.adapter import FileTools
 from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
+from carapax.adapters.tools.web.adapter import WebTools
 from carapax.core.flow.scalar import Scalar, Wanted
 from carapax.core.terms.action import ArgRole, CanonicalCall, Outcome, Receipt
 from carapax.core.terms.error import AuthorityInvalid
 from carapax.ports.tool import Tool
+from tests.fakes.exit import CannedExit, Says
 from tests.fakes.sandbox import UnwalledSandbox
 from tests.fakes.store import MemoryStore
 from tests.unit.adapters.tools.conftest import sealed
@@ -33,6 +35,7 @@ FAMILIES: dict[str, Make] = {
     "files": lambda root: FileTools(UnwalledSandbox(root)),
     "shell": lambda root: ShellTools(UnwalledSandbox(root)),
     "talk": lambda _: TalkTools(MemoryStore(StillClock()), StillClock()),
+    "web": lambda root: WebTools(UnwalledSandbox(root), CannedExit(lambda request: Says(b"<p>words</p>"))),
 }
 SAMPLES: dict[str, dict[str, str | int | bool]] = {
     "read_file": {"path": "a.txt"},
@@ -45,6 +48,8 @@ SAMPLES: dict[str, dict[str, str | int | bool]] = {
     "run_command": {"command": "cat a.txt"},
     "ask_user": {"question": "Which?"},
     "read_value": {"path": "a.txt", "question": "Is it an a?", "kind": "yes_no"},
+    "web_fetch": {"url": "https://example.org"},
+    "web_search": {"query": "words"},
 }
 NAMES = [(family, m.name) for family, make in FAMILIES.items() for m in make(Path()).manifests()]
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from carapax.core.flow.lattice import NOTHING, join
+from carapax.core.flow.records import Record
 from carapax.core.rules.outward import ORG
-from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Effect, Origin, Trace
+from carapax.core.terms.action import CanonicalCall, Change, ChangeKind, Effect, FieldRole, FieldSpec, Origin, Trace
 from carapax.core.terms.ids import Digest, PrincipalId, ToolName
 from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label, Readers, Shape, Source
 from carapax.guard.labels import declared_readers, files_label, result_label, written_label
@@ -61,6 +62,12 @@ def test_a_result_is_no_better_than_its_arguments_and_its_manifest(integrity: In
 
 def test_a_result_names_its_call_and_its_tool() -> None:
     assert Source("tool", "c", "read_mail") in result_label(call("read_mail"), None).sources
+
+
+def test_a_result_names_whose_words_it_is_where_its_records_say_so() -> None:
+    host = FieldSpec("host", FieldRole.TEXT, source=True)
+    records = (Record("page", "read_mail", False, False, (), ((host, ("a.example",)),)),)
+    assert Source("tool", "c", "read_mail at a.example") in result_label(call("read_mail"), None, records).sources
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from carapax.adapters.tools import manifest as manifest_module
 from carapax.adapters.tools.manifest import family_manifests, load_manifests, parse_manifests
+from carapax.agent.small.profile import LEFT_OUT
 from carapax.core.terms.action import ArgType, Effect, ToolManifest
 from carapax.core.terms.error import SettingsInvalid
 from carapax.core.terms.label import Integrity
@@ -118,9 +119,11 @@ def test_every_tool_declares_what_it_does() -> None:
         "ask_user": Effect.READ,
         "show_changes": Effect.READ,
         "read_value": Effect.READ,
+        "web_fetch": Effect.FETCH,
+        "web_search": Effect.FETCH,
     }
     changing = {tool.name for tool in family_manifests() if tool.touches_workspace}
-    assert changing == {name for name, effect in effects.items() if effect is not Effect.READ}
+    assert changing == {name for name, effect in effects.items() if effect not in (Effect.READ, Effect.FETCH)}
     assert [tool.name for tool in family_manifests() if tool.ends_turn] == ["ask_user"]
 
 
@@ -138,7 +141,10 @@ def test_what_others_can_write_is_external() -> None:
 
 
 def test_the_whole_set_is_small_enough_for_a_small_model() -> None:
-    assert len(json.dumps([as_function(tool) for tool in family_manifests()]).encode()) < 5_000
+    assert (
+        len(json.dumps([as_function(tool) for tool in family_manifests() if tool.name not in LEFT_OUT]).encode())
+        < 5_000
+    )
 
 
 def as_function(tool: ToolManifest) -> dict[str, object]:

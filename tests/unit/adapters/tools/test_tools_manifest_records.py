@@ -71,7 +71,7 @@ def test_records_are_read_and_a_field_without_an_integrity_is_external() -> None
     (record,) = parse(
         ARG
         + '[[tool.record]]\nkind = "mail"\nnouns = ["mail", "mails"]\nat = "a.b"\ndirectory = true\n'
-        + '[[tool.record.field]]\nname = "id"\nrole = "id"\nintegrity = "catalog"\nwords = ["number"]\nreader = true\n'
+        + '[[tool.record.field]]\nname = "id"\nrole = "id"\nintegrity = "catalog"\nwords = ["number"]\nreader = true\nsource = true\n'
         + '[[tool.record.field]]\nname = "@query"\nrole = "place"\n'
         + '[[tool.record.field]]\nname = ""\nrole = "text"\n'
     ).records
@@ -84,6 +84,7 @@ def test_records_are_read_and_a_field_without_an_integrity_is_external() -> None
         True,
     )
     assert (second.name, second.integrity, second.reader) == ("@query", Integrity.EXTERNAL, False)
+    assert (first.source, second.source) == (True, False)
     assert third.name == ""
 
 

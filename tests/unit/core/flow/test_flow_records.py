@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from carapax.core.flow import records
-from carapax.core.flow.records import as_texts, read_places, read_records
+from carapax.core.flow.records import as_texts, read_places, read_records, source_name
 from carapax.core.terms.action import Effect, FieldRole, FieldSpec, RecordSpec, ToolManifest
 from carapax.core.terms.ids import ToolName
 from carapax.core.terms.label import Integrity
@@ -129,3 +129,16 @@ def test_places_that_were_looked_into() -> None:
     assert read_places(manifest(spec), {"room": "hall"}) == ((spec, "hall"),)
     assert read_places(manifest(spec), {}) == ()
     assert read_places(manifest(), {"room": "hall"}) == ()
+
+
+def test_a_result_is_named_by_whose_words_it_is_where_all_its_records_say_the_same() -> None:
+    spec = RecordSpec("page", fields=(NAME, FieldSpec("host", FieldRole.TEXT, source=True)))
+
+    def named(*hosts: str) -> str:
+        return source_name("tell", read_records(manifest(spec), {}, [{"name": "n", "host": host} for host in hosts]))
+
+    assert named("a.example") == named("a.example", "a.example") == "tell at a.example"
+    assert named() == named("a.example", "b.example") == "tell"
+    assert (
+        source_name("tell", read_records(manifest(RecordSpec("page", fields=(NAME,))), {}, [{"name": "n"}])) == "tell"
+    )

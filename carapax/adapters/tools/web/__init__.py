@@ -1,0 +1,1 @@
+"""Reading the web: one page, or what a search engine found. Everything goes through the egress port."""
