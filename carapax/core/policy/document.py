@@ -25,6 +25,7 @@ from carapax.core.policy.egress_section import read_allowance, read_egress
 from carapax.core.policy.schema import SCHEMA
 from carapax.core.policy.tiers import tier_rules
 from carapax.core.policy.tree import MAX_BYTES, Node, fault, parse_tree
+from carapax.core.policy.wall_section import read_walls
 from carapax.core.terms.action import ArgRole, Effect
 from carapax.core.terms.decision import Obligation
 from carapax.core.terms.egress import Allowance
@@ -32,6 +33,7 @@ from carapax.core.terms.ids import Digest, RuleId
 from carapax.core.terms.limit import Budgets
 from carapax.core.terms.principal import Role
 from carapax.core.terms.tables import Tables, Tier
+from carapax.core.terms.tier import Provenance, WallTier
 
 __all__ = ["FORMAT", "KEYS", "MAX_BYTES", "REQUIRED", "Policy", "Rule", "parse_policy"]
 
@@ -42,7 +44,7 @@ KEYS = (
     "format", "name", "purpose", "use_cases", "serial", "issued", "expires", "review", "signers", "widening_needs",
     "trust", "owner", "organisation", "roles", "data", "directory", "capabilities", "grants", "egress", "egress_limits",
     "sinks", "caps",
-    "models", "approvals", "breaker", "budgets", "rules",
+    "models", "approvals", "breaker", "walls", "budgets", "rules",
 )  # fmt: skip
 """The keys of a document, in the order in which the template shows them."""
 
@@ -114,6 +116,7 @@ class Policy:
     capabilities: tuple[Capability, ...] = ()
     grants: frozenset[str] = frozenset()
     breaker: Limits = DEFAULT  # how much is too much
+    walls: Mapping[Provenance, WallTier] = field(default_factory=dict)  # whose code gets a stronger tier than built in
     raw_rules: str = ""  # the expert's own Cedar
     egress: tuple[EgressRule, ...] = ()  # where tools may go; none is nowhere
     allowance: Allowance = Allowance()  # of one run's way out
@@ -184,6 +187,7 @@ def _optional(given: Mapping[str, Node]) -> dict[str, Any]:
         "review": reading.date(given["review"]) if "review" in given else None,
         "egress": read_egress(given.get("egress")),
         "allowance": read_allowance(given.get("egress_limits")),
+        "walls": read_walls(given.get("walls")),
     }
 
 

@@ -170,6 +170,9 @@ approvals:
 # Over these figures the whole session is halted until a person has looked (`carapax incident`). {{}} is the usual ones.
 breaker: {{}}
 
+# Whose code gets a stronger wall than it has anyway, as `agent: 2`. {{}} is the built-in tiers; none can be lowered.
+walls: {{}}
+
 # How much it may use. usd_micro is in millionths of a dollar; `carapax budget` changes these lines.
 budgets:
 {budgets}"""

@@ -19,6 +19,7 @@ from carapax.core.policy.capability import PERMITS, Capability, Verdict, covers
 from carapax.core.policy.document import Policy
 from carapax.core.policy.egress_wider import allowance_widenings, egress_widenings
 from carapax.core.policy.tiers import TIERS
+from carapax.core.policy.wall_section import wall_widenings
 from carapax.core.terms.label import Integrity
 from carapax.core.terms.tables import DataClass
 
@@ -35,6 +36,7 @@ def table_widenings(old: Policy, new: Policy) -> tuple[str, ...]:
     return (
         *_caps(old, new), *_people(old, new), *_data(old, new), *_models(old, new), *_approvals(old, new),
         *_signing(old, new), *_budgets(old, new), *raised(old.breaker, new.breaker),
+        *wall_widenings(old.walls, new.walls),
         *egress_widenings(old.egress, new.egress), *allowance_widenings(old.allowance, new.allowance),
     )  # fmt: skip
 
