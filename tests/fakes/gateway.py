@@ -23,8 +23,9 @@ from carapax.core.terms.approval import Answer, Approval, ApprovalState, Argumen
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.conversation import Inbound, Part, PartKind, Session, Turn, TurnState
 from carapax.core.terms.error import Conflict, Malformed, NotFound, Refused
-from carapax.core.terms.event import Answered, Event, Notice, TextDelta, TurnEnded, TurnStarted, Waiting
+from carapax.core.terms.event import Answered, Contained, Event, Notice, TextDelta, TurnEnded, TurnStarted, Waiting
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, RuleId, SessionId, TokenId, TurnId
+from carapax.core.terms.incident import Act, Incident, IncidentState
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.principal import Principal, Role, Scope
@@ -154,6 +155,9 @@ class FakeGateway:
         self.failed: list[Check] = []  # what `ready` reports
         self.counts: dict[str, float] = {"carapax_turns_total": 0.0, 'carapax_up{part="store"}': 1.0}
         self.stopped = threading.Event()
+        self.incidents: dict[int, Incident] = {}
+        self.decided: list[tuple[int, Act]] = []
+        self.everything_stopped = False
         self.code: str | None = "QX4-7RM"  # the one-time sign-in code
         self.lookups: list[str] = []  # token values asked about
         self.checks_scopes = True  # False shows whether a surface checks by itself
@@ -441,6 +445,34 @@ class FakeGateway:
             return None
         self.code = None
         return self._mint(ALL, "signed in", "owner", 30)
+
+    # incidents
+    async def list_incidents(self, principal: Principal) -> Sequence[Incident]:
+        return list(self.incidents.values())
+
+    async def get_incident(self, principal: Principal, number: int) -> Incident:
+        if number not in self.incidents:
+            raise NotFound(f"there is no incident {number}")
+        return self.incidents[number]
+
+    async def decide_incident(self, principal: Principal, number: int, act: Act) -> Incident:
+        found = await self.get_incident(principal, number)
+        self.decided.append((number, act))
+        after = {Act.RESUME: IncidentState.RESUMED, Act.KILL: IncidentState.KILLED, Act.KEEP: IncidentState.KEPT}
+        self.incidents[number] = replace(found, state=after[act], decided_by=principal.via)
+        return self.incidents[number]
+
+    async def follow_incidents(self, principal: Principal) -> AsyncIterator[Event]:
+        return self._incident_events()
+
+    async def _incident_events(self) -> AsyncIterator[Event]:
+        for incident in self.incidents.values():
+            yield Contained(incident)
+
+    async def resume_all(self, principal: Principal) -> None:
+        if not self.everything_stopped:
+            raise Conflict("Nothing is stopped here.")
+        self.everything_stopped = False
 
     # state
     async def status(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from carapax.core.terms import event as events
 from carapax.core.terms.approval import Approval
 from carapax.core.terms.check import Check
 from carapax.core.terms.conversation import Session, Turn
+from carapax.core.terms.incident import Incident
 from carapax.ports.store import Token
 from carapax.surfaces.api.routes import Route
 from carapax.surfaces.api.shape import Shape, field_schema, shape_schema
@@ -94,6 +95,7 @@ def _named(schemas: Schemas) -> dict[str, dict[str, Any]]:
         "Sessions": _object({"sessions": many(Session)}),
         "SessionTurns": _object({"session": schemas.of(Session), "turns": many(Turn)}),
         "Approvals": _object({"approvals": many(Approval)}),
+        "Incidents": _object({"incidents": many(Incident)}),
         "Tokens": _object({"tokens": {"type": "array", "items": token}}),
         "MintedToken": _object({"token": token, "value": _TEXT}),
         "Event": schemas.event(),

@@ -43,11 +43,11 @@ async def start_turn(call: Call) -> Response:
         conversation=body.get("conversation", ""),
         key=body.get("key") or call.key,
     )
-    return _ndjson(await call.gateway.submit(call.who, inbound), event_plain)
+    return ndjson(await call.gateway.submit(call.who, inbound), event_plain)
 
 
 async def follow_turn(call: Call) -> Response:
-    return _ndjson(await call.gateway.follow(call.who, TurnId(call.id)), event_plain)
+    return ndjson(await call.gateway.follow(call.who, TurnId(call.id)), event_plain)
 
 
 async def show_turn(call: Call) -> Response:
@@ -62,7 +62,8 @@ async def cancel_turn(call: Call) -> Response:
     return json_answer({"cancelled": call.id})
 
 
-def _ndjson(items: AsyncIterator[Any], render: Callable[[Any], Any]) -> Response:
+def ndjson(items: AsyncIterator[Any], render: Callable[[Any], Any]) -> Response:
+    """An answer of one JSON line for each item, as they come."""
     return StreamingResponse(_lines(items, render), media_type=NDJSON, headers={"X-Accel-Buffering": "no"})
 
 
@@ -90,7 +91,7 @@ async def show_session(call: Call) -> Response:
 
 
 async def export_session(call: Call) -> Response:
-    return _ndjson(await call.gateway.export_session(call.who, SessionId(call.id)), plain)
+    return ndjson(await call.gateway.export_session(call.who, SessionId(call.id)), plain)
 
 
 async def name_session(call: Call) -> Response:

@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from carapax.core.terms.approval import Approval
 from carapax.core.terms.conversation import Part, Turn
+from carapax.core.terms.incident import Act, Incident
 from carapax.core.terms.principal import Scope
 from carapax.ports.gateway import Undone
-from carapax.surfaces.api import compat, native
+from carapax.surfaces.api import compat, incidents, native
 from carapax.surfaces.api.call import Call
 from carapax.surfaces.api.shape import Choices, Field, Flag, Lines, Numbers, Shape, Text, Whole
 
@@ -86,6 +87,9 @@ _ANSWER = Shape(
     ),
 )
 _UNDO = Shape("UndoWish", (Text("session", max_bytes=_ID), Text("turn", max_bytes=_ID)))
+_DECISION = Shape(
+    "IncidentDecision", (Text("act", "What becomes of it.", required=True, choices=tuple(a.value for a in Act)),)
+)
 _NEW_TOKEN = Shape(
     "NewToken",
     (
@@ -153,6 +157,17 @@ ROUTES: tuple[Route, ...] = (
     _get("/api/approvals", native.list_approvals, "What waits for an answer.", READ, APPROVE, query=_STATE, gives="Approvals"),
     _post("/api/approvals/{id}", native.answer_approval, "Answer an approval.", APPROVE, body=_ANSWER, gives=Approval),
     _post("/api/undo", native.undo, "Take back the newest turn that changed files.", CHAT, ADMIN, body=_UNDO, gives=Undone),
+    _get("/api/incidents", incidents.list_incidents, "What was halted, the newest first.", READ, APPROVE, ADMIN, gives="Incidents"),
+    _get(
+        "/api/incident-events", incidents.follow_incidents, "Incidents from now on, opened and decided.", READ, APPROVE, ADMIN,
+        media=(NDJSON,), gives="Event",
+    ),
+    _get("/api/incidents/{id}", incidents.show_incident, "One incident with its processes.", READ, APPROVE, ADMIN, gives=Incident),
+    _post(
+        "/api/incidents/{id}", incidents.decide_incident, "Resume, kill or keep it.", APPROVE, ADMIN,
+        body=_DECISION, gives=Incident,
+    ),
+    _post("/api/resume-all", incidents.resume_all, "Lift the stop of everything.", ADMIN),
     _get("/api/status", native.status, "What runs, with which policy, and what was used.", READ),
     _post("/api/stop", native.stop, "End the gateway.", ADMIN),
     _get("/api/tokens", native.list_tokens, "All tokens, without their values.", ADMIN, gives="Tokens"),

@@ -18,6 +18,7 @@ from carapax.core.terms.approval import Approval, ApprovalState, Blank
 from carapax.core.terms.conversation import TurnState
 from carapax.core.terms.event import (
     Answered,
+    Contained,
     Event,
     Notice,
     Question,
@@ -27,6 +28,7 @@ from carapax.core.terms.event import (
     Waiting,
 )
 from carapax.core.terms.ids import SessionId, TurnId
+from carapax.core.terms.incident import Incident
 from carapax.core.terms.limit import Usage
 from carapax.core.turn.answer import people_words
 from carapax.core.turn.batch import call_of, call_titles
@@ -76,6 +78,16 @@ def ask_text(approval: Approval, now_ms: int, reply_here: bool) -> str:
         + "without an answer it is not done.\n"
         + _needs_text(approval)
         + f"Answer with `carapax approve {approval.id}`{here}. With `no` it is refused."
+    )
+
+
+def contained_text(incident: Incident) -> str:
+    """What was halted, why, and what a person may do."""
+    whose = "Everything" if incident.session is None else "This session"
+    how = f"\n    how: {visible(incident.how)}" if incident.how else ""
+    return (
+        f"{whose} is {incident.state.value} (incident {incident.number}):\n\n    {visible(incident.sentence)}{how}"
+        f"\n\nLook at it with `carapax incident show {incident.number}`; then `resume`, `kill` or `keep` it."
     )
 
 
@@ -159,6 +171,8 @@ class Telling:
                 return self._block(_SETTLED.get(event.approval.state, "{}").format(event.approval.id))
             case Question():
                 return self._question(event.text)
+            case Contained():
+                return self._block(contained_text(event.incident))
             case Notice():
                 self._notices.append(f"{event.text}. {event.next_step}" if event.next_step else event.text)
                 return ""
