@@ -40,6 +40,9 @@ LATE_MS = 600_000
 ENDED = 1_024
 """Ended ways that are remembered."""
 
+REASONS_KEPT = 20
+"""Different reasons for refusals that one way remembers."""
+
 PATH_CHARS = 200
 DETAIL_CHARS = 300
 SEEN = frozenset({SignalKind.DENIED, SignalKind.MISMATCH, SignalKind.CANARY_USED, SignalKind.SCRUBBED})
@@ -59,6 +62,7 @@ class Passage:
     refused: int = 0
     hosts: set[str] = field(default_factory=set)
     allowed: Counter[_Kind] = field(default_factory=Counter)
+    reasons: dict[str, None] = field(default_factory=dict)
     written: int = 0  # refusals and findings that became entries
     ended_ms: int | None = None
     recording: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -125,6 +129,8 @@ class EgressGate:
             recorded = _failed(error)
         if not recorded.allowed:
             passage.refused += 1
+            if len(passage.reasons) < REASONS_KEPT:
+                passage.reasons[recorded.reason] = None
             self._tell(Signal(SignalKind.DENIED, passage.session, call, 1, f"{recorded.rule} {_shown(hop)}".strip()))
         return recorded
 
@@ -157,6 +163,11 @@ class EgressGate:
             self._ended.popitem(last=False)
         await asyncio.gather(*passage.reports, return_exceptions=True)
         await self._close(call, passage, traffic)
+
+    def refusals(self, call: CallId) -> tuple[str, ...]:
+        """Why requests of a call were refused, each reason once, in order; also a while after its way ended."""
+        passage = self._open.get(call) or self._late(call)
+        return tuple(passage.reasons) if passage is not None else ()
 
     # inside
 

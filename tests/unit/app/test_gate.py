@@ -174,6 +174,17 @@ def test_a_refusal_is_recorded_with_the_reason_that_the_command_reads_and_told_t
     assert bench.signals == [Signal(SignalKind.DENIED, SessionId("s"), call, 1, "egress.none evil.example")]
 
 
+def test_the_reasons_of_refusals_are_kept_each_once_for_the_tool_that_tells_them() -> None:
+    bench = Bench()
+    call = bench.admitted()
+    posted, other = (verdict.reason for verdict in bench.ask(call, replace(GET, method="POST"), OTHER))
+    bench.ask(call, OTHER, GET)
+    assert bench.gate.refusals(call) == (posted, other)
+    run(bench.gate.ended(call, Traffic()))
+    assert bench.gate.refusals(call) == (posted, other)
+    assert bench.gate.refusals(CallId("never")) == ()
+
+
 def test_after_many_refusals_the_rest_is_counted() -> None:
     bench = Bench()
     call = bench.admitted()
