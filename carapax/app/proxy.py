@@ -1,0 +1,104 @@
+"""The egress proxy's process: `python -I -m carapax.app.proxy [options] LINK`.
+
+Layer: app. Owns the composition of proxy, vault and the search for held values; and the process's own walls: no core
+files, not dumpable, no new privileges, its own user when it was started as root. Absent: settings, ledger, rules.
+Laws: what needs the first user's rights is opened before they are given up; it ends with the gateway.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import os
+import resource
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from carapax.adapters.egress.proxy.conversation import Patience
+from carapax.adapters.egress.proxy.dial import Dial
+from carapax.adapters.egress.proxy.service import Service
+from carapax.ports.vault import Secrets
+
+PROXY_USER = 64_243
+"""The user and group that the process becomes when it was started as root."""
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def main(arguments: list[str] | None = None, secrets: Secrets | None = None) -> int:
+    """Run until the link ends. `secrets` is for tests; else the vault that the arguments name is opened."""
+    parser = argparse.ArgumentParser(prog="carapax.app.proxy")
+    parser.add_argument("--vault", type=Path, default=None)
+    parser.add_argument("--trust", type=Path, default=None, help="a PEM file of further certificate authorities")
+    parser.add_argument("link", type=int)
+    options = parser.parse_args(arguments)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    link = socket.socket(fileno=options.link)
+    os.set_inheritable(options.link, False)
+    extra = options.trust.read_text("ascii") if options.trust is not None else ""
+    dial = Dial(extra_authority=extra)
+    dial.trust()
+    load_everything()
+    give_up_rights()
+    run(link, dial, secrets, Patience())
+    return 0
+
+
+def run(link: socket.socket, dial: Dial, secrets: Secrets | None, patience: Patience) -> None:
+    """Serve on uvloop until the gateway is gone."""
+    import uvloop
+
+    async def serve() -> None:
+        await Service(link, dial=dial, secrets=secrets, find_held=held_names, patience=patience).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+
+
+def held_names(text: str, values: Mapping[str, str]) -> list[str]:
+    """The names of the values that stand in a text, in any disguise."""
+    from carapax.adapters.scan.outgoing.held import disguise, find_held
+
+    names = {value: name for name, value in values.items()}
+    return [names[value] for value in find_held(text, disguise(values.values()))]
+
+
+def load_everything() -> None:
+    """Load now what is used later: the user that the process becomes may not be able to read Python's own folder."""
+    import codecs
+    import concurrent.futures.thread
+    import unicodedata
+
+    import idna
+    import uvloop
+
+    from carapax.adapters.egress.proxy.addresses import own_addresses
+    from carapax.adapters.egress.proxy.authority import Authority
+
+    Authority().context("localhost")
+    idna.encode(idna.decode("xn--bcher-kva"))
+    held_names("", {"": "nothing"})
+    for encoding in ("ascii", "latin-1", "utf-8", "idna", "punycode"):
+        codecs.lookup(encoding)
+    own_addresses()
+    _ = (concurrent.futures.thread, unicodedata, uvloop.new_event_loop)
+
+
+def give_up_rights() -> None:
+    """Become a user of no rights, and closed to debuggers and core files. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(PROXY_USER, PROXY_USER, PROXY_USER)
+        os.setresuid(PROXY_USER, PROXY_USER, PROXY_USER)
+    for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
+        if libc.prctl(option, value, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "the process cannot be closed to others")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
