@@ -8,6 +8,7 @@ Laws: a way that was opened is closed; nothing is started when no way could be o
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Sequence
@@ -44,6 +45,7 @@ class WebTools:
         self._engine: Engine = engine or DuckDuckGo()
         self._manifests = load_manifests(package)
         self._program = (package / "program.py").read_text(encoding="utf-8")
+        self._library = os.path.realpath(sysconfig.get_path("platlib"))
         self._modules = [_source(module) for module in (origin, markup, unseen, hidden)]
 
     def manifests(self) -> Sequence[ToolManifest]:
@@ -142,7 +144,7 @@ class WebTools:
 
     async def _read(self, authorized: AuthorizedCall, order: bytes) -> Any:
         job = Job(
-            argv=(*PYTHON, self._program, sysconfig.get_path("platlib")),
+            argv=(*PYTHON, self._program, self._library),
             stdin=order,
             mount=Mount.NONE,
             timeout_ms=READING_MS,
