@@ -10,6 +10,7 @@ import pytest
 
 from carapax.adapters.tools.extract.adapter import ExtractTools
 from carapax.adapters.tools.files.adapter import FileTools
+from carapax.adapters.tools.online.adapter import OnlineTools
 from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
 from carapax.adapters.tools.web.adapter import WebTools
@@ -33,6 +34,7 @@ async def say_yes(call: CanonicalCall, text: str, question: str, wanted: Wanted)
 FAMILIES: dict[str, Make] = {
     "extract": lambda root: ExtractTools(UnwalledSandbox(root), say_yes, StillClock()),
     "files": lambda root: FileTools(UnwalledSandbox(root)),
+    "online": lambda root: OnlineTools(UnwalledSandbox(root), CannedExit(lambda _: Says()), lambda _: ()),
     "shell": lambda root: ShellTools(UnwalledSandbox(root)),
     "talk": lambda _: TalkTools(MemoryStore(StillClock()), StillClock()),
     "web": lambda root: WebTools(UnwalledSandbox(root), CannedExit(lambda request: Says(b"<p>words</p>"))),
@@ -46,6 +48,7 @@ SAMPLES: dict[str, dict[str, str | int | bool]] = {
     "move_file": {"path": "a.txt", "new_path": "c.txt"},
     "delete_file": {"paths": "a.txt"},
     "run_command": {"command": "cat a.txt"},
+    "run_online": {"command": "cat a.txt"},
     "ask_user": {"question": "Which?"},
     "read_value": {"path": "a.txt", "question": "Is it an a?", "kind": "yes_no"},
     "web_fetch": {"url": "https://example.org"},
