@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.tools.web.engines import choice
@@ -83,6 +83,7 @@ def test_another_form_is_refused(engine: Engine, answer: object) -> None:
 
 
 @pytest.mark.parametrize("engine", ALL, ids=lambda engine: engine.name)
+@settings(max_examples=60, deadline=None)
 @given(
     items=st.lists(
         st.dictionaries(
@@ -99,6 +100,7 @@ def test_results_are_bounded_whatever_is_answered(engine: Engine, items: list[di
 
 
 @pytest.mark.parametrize("engine", ALL, ids=lambda engine: engine.name)
+@settings(max_examples=60, deadline=None)
 @given(query=st.text(max_size=60))
 def test_what_is_leased_is_what_is_sent(engine: Engine, query: str) -> None:
     sent = engine.request(query.encode("utf-8", "replace").decode(), 7, "placeholder")

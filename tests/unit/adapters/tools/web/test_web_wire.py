@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.tools.web import wire
@@ -64,6 +64,7 @@ def test_other_addresses_are_refused_with_a_sentence(given: str) -> None:
     assert refused.value.what.endswith(".")
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_an_address_of_ours_or_refused(text: str) -> None:
     for candidate in (text, f"https://{text}", f"https://example.org/{text}"):
@@ -182,6 +183,7 @@ JSON = st.recursive(
 KEYS = ("title", "text", "parts", "links", "language", "refresh", "hidden", "cut")
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), JSON) | JSON)
 def test_whatever_the_sandbox_says_is_a_page_or_refused(found: Any) -> None:
     try:
