@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from carapax.app.compose import Running
     from carapax.app.factor import Factor
+    from carapax.app.local_wards import WardsDesk
     from carapax.app.policy_file import PolicyFile
     from carapax.app.policy_local import PolicyDesk
     from carapax.core.terms.check import Check
     from carapax.core.terms.limit import Budget, Budgets, Span
+    from carapax.ports.vault import Vault
     from carapax.surfaces.cli.banner import Banner
     from carapax.surfaces.cli.local import ModelChoice, Saved, Served, ServeOptions, Started
 
@@ -174,6 +176,23 @@ class Machine:
         given = command.policy_of(policy_file) if policy_file else None
         policy = command.open_policy() if open_policy else given or self.policy_file().current()
         return command.replay_folder(folder, policy, lambda line: print(line, file=sys.stderr))
+
+    # incidents, canaries, the stop of everything
+
+    def wards(self) -> WardsDesk:
+        from carapax.app.local_wards import WardsDesk
+
+        def workspace() -> Path:
+            from carapax.app.settings import load_settings
+
+            return load_settings(self._home, self._environ).workspace_path()
+
+        def vault() -> Vault:
+            from carapax.app.model_source import open_vault
+
+            return open_vault(self._home, self._environ)
+
+        return WardsDesk(self._home, workspace, vault)
 
     # the owner's second factor
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from carapax.surfaces.cli.english_wards import WARDS_EN
+
 ENGLISH = {
     "about": "Carapax: an AI agent that acts, inside a shell that holds.",
     "examples": """examples:
@@ -182,7 +184,8 @@ In a terminal, what is missing is asked for. Exits with 4 when others have to ag
     "help.stop": "end the gateway",
     "about.stop": "Ask the gateway to end. Running turns are stopped and shown as interrupted; nothing is lost.",
     "examples.stop": """examples:
-  carapax stop""",
+  carapax stop
+  carapax stop --all                    halt everything at once, even when it hangs""",
     "help.token": "create, list and revoke access tokens",
     "about.token": "Tokens let programs use the gateway. A token is shown once; only its hash is stored.",
     "examples.token": """examples:
@@ -499,4 +502,5 @@ Ctrl-C stops a running turn. A trailing backslash continues on the next line.
     "error.broke_off": "The gateway's answer broke off.",
     "error.list": "List what exists (`carapax sessions`, `carapax approvals`).",
     "error.list_sessions": "List them with `carapax sessions`.",
+    **WARDS_EN,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from carapax.surfaces.cli.french_wards import WARDS_FR
+
 FRENCH = {
     "about": "Carapax : un agent qui agit, dans une carapace qui tient.",
     "examples": """exemples :
@@ -182,7 +184,8 @@ Dans un terminal, ce qui manque est demandé. Finit par 4 quand d'autres doivent
     "help.stop": "arrêter la passerelle",
     "about.stop": "Demander à la passerelle de s'arrêter. Les tours en cours sont arrêtés et montrés interrompus ; rien n'est perdu.",
     "examples.stop": """exemples :
-  carapax stop""",
+  carapax stop
+  carapax stop --all                    tout figer aussitôt, même si elle ne répond plus""",
     "help.token": "créer, lister et révoquer des jetons d'accès",
     "about.token": "Les jetons permettent à des programmes d'utiliser la passerelle. Un jeton est montré une fois ; seule son empreinte est gardée.",
     "examples.token": """exemples :
@@ -499,4 +502,5 @@ Ctrl-C arrête le tour en cours. Une barre oblique inverse en fin de ligne conti
     "error.broke_off": "La réponse de la passerelle s'est interrompue.",
     "error.list": "Listez ce qui existe (`carapax sessions`, `carapax approvals`).",
     "error.list_sessions": "Listez-les avec `carapax sessions`.",
+    **WARDS_FR,
 }

@@ -140,7 +140,11 @@ def worded(name: str, value: Any) -> tuple[str, str]:
 
 
 def stop(c: Context, o: Namespace) -> int:
-    """Ask the gateway to end, and wait until it has."""
+    """Ask the gateway to end, and wait until it has; with `--all` halt everything at once."""
+    if o.all:
+        from carapax.surfaces.cli.stopping import stop_all
+
+        return stop_all(c, o)
     client = c.client()
     stop_and_wait(client)
     if o.json:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from carapax.core.terms.check import Check
 from carapax.core.terms.limit import Budget, Budgets, Span
 from carapax.surfaces.cli.banner import Banner
+from carapax.surfaces.cli.local_wards import LocalWards
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,9 @@ class Local(Protocol):
     def redteam(self, folder: str | None, policy_file: str | None, *, open_policy: bool) -> Mapping[str, Any]:
         """Replay hijacked models (docs/replay.md): `set`, `policy`, `figures`, `honest`, `attacks`, `cards`, `unguarded`."""
         ...
+
+    # incidents, canaries, the stop of everything
+    def wards(self) -> LocalWards: ...
 
     # the owner's second factor
     def factor_offer(self) -> Mapping[str, Any]:

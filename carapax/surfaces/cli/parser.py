@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import re
 
+from carapax.surfaces.cli.parser_wards import canary_grammar, incident_grammar, resume_grammar, stop_grammar
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,7 @@ MODULES = {
     "chat": "chat", "ask": "turns", "serve": "gateway", "doctor": "machine", "sessions": "sessions",
     "approvals": "turns", "approve": "turns", "deny": "turns", "factor": "factor",
     "undo": "turns", "ledger": "machine", "policy": "policy", "trust": "trust", "redteam": "redteam", "model": "machine",
+    "incident": "incident", "canary": "canary", "resume": "stopping",
     "status": "gateway", "stop": "gateway", "token": "gateway", "budget": "machine", "completion": "machine",
 }  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
@@ -88,7 +91,8 @@ def build_parser(t: Texts) -> Parser:
         ("chat", _chat), ("ask", _ask), ("serve", _serve), ("doctor", _json), ("sessions", _sessions),
         ("approvals", _approvals), ("approve", _approve), ("deny", _deny), ("factor", _factor),
         ("undo", _undo), ("ledger", _ledger), ("policy", _policy), ("trust", _trust), ("redteam", _redteam), ("model", _model),
-        ("status", _json), ("stop", _json), ("token", _token), ("budget", _budget), ("completion", _completion),
+        ("incident", _incident), ("canary", _canary), ("resume", resume_grammar),
+        ("status", _json), ("stop", stop_grammar), ("token", _token), ("budget", _budget), ("completion", _completion),
     ):  # fmt: skip
         command(name, fill)
     return parser
@@ -277,6 +281,14 @@ def _budget(p: Parser) -> None:
     p.add_argument("amount", nargs="?", metavar="AMOUNT", help=p.t("opt.amount"))
     p.add_argument("--of", choices=("tokens", "usd", "calls", "seconds"), default="tokens", help=p.t("opt.of"))
     _json(p)
+
+
+def _incident(p: Parser) -> None:
+    incident_grammar(p, _action, _json_again)
+
+
+def _canary(p: Parser) -> None:
+    canary_grammar(p, _action, _json_again)
 
 
 def _completion(p: Parser) -> None:

@@ -152,6 +152,12 @@ class TurnView:
             if step := str(event.get("next_step") or ""):
                 pen.line(step)
 
+    def _on_Contained(self, event: Mapping[str, Any]) -> None:
+        if (pen := self._settled()) is not None:
+            from carapax.surfaces.cli.incident import show_incident
+
+            show_incident(pen, self._t, event.get("incident") or {})
+
     def _on_TurnEnded(self, event: Mapping[str, Any]) -> None:
         out = self.outcome
         out.state, out.code = str(event.get("state", "")), str(event.get("code") or "")
