@@ -9,10 +9,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
+from carapax.adapters.vault.seal import dump
 from carapax.core.terms.egress import Binding
 from carapax.core.terms.error import Malformed
 
@@ -54,15 +56,14 @@ def make_binding(
         raise _wrong(f"A secret cannot be sent in the header {header[:64]!r}.", "Name one like authorization.")
     if len(prefix) > MAX_PREFIX_CHARS or not _PREFIX.match(prefix):
         raise _wrong("The prefix is too long or not printable ASCII.", "Give one like 'Bearer '.")
-    return Binding(handle, _host(host), port, checked_methods, _path(path), header, prefix, body)
+    return Binding(handle, _host(host), int(port), checked_methods, _path(path), header, prefix, bool(body))
 
 
 def _host(host: str) -> str:
     lowered = host.lower()
-    try:
-        return str(ipaddress.ip_address(lowered))
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        if "%" not in lowered:  # a zone names a way on one machine
+            return str(ipaddress.ip_address(lowered))
     labels = lowered.split(".")
     if len(lowered) > 253 or not all(_LABEL.match(label) for label in labels) or labels[-1].isdigit():
         raise _wrong(
@@ -89,7 +90,7 @@ def _path(path: str) -> str:
 def parse_place(text: str) -> tuple[str, int]:
     """HOST, HOST:PORT or [IPv6]:PORT as typed. Raises Malformed."""
     host, port = text, ""
-    if text.startswith("["):
+    if text.startswith("[") and "]" in text:
         host, _, port = text[1:].partition("]")
         port = port.removeprefix(":")
     elif text.count(":") == 1:
@@ -122,7 +123,7 @@ def parse_binding(handle: str, found: Mapping[str, Any]) -> Binding | None:
         made = make_binding(handle, **found)
     except (Malformed, TypeError, AttributeError, ValueError):
         return None
-    return made if plain_binding(made) == found else None
+    return made if dump(plain_binding(made)) == dump(found) else None
 
 
 def _wrong(what: str, next_step: str) -> Malformed:

@@ -15,6 +15,7 @@ import socket
 import stat
 import struct
 from collections.abc import Collection
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,7 +71,8 @@ def open_door(path: Path) -> socket.socket:
 async def serve_door(door: socket.socket, vault: Lockable, users: Collection[int]) -> None:
     """Answer at the door until cancelled. Only these users and root are heard."""
     places = asyncio.Semaphore(KNOCKS)
-    turn = asyncio.Lock()
+    # A thread of its own: whoever else fills the pool does not hold up a passphrase, and one try is made at a time.
+    turn = ThreadPoolExecutor(1, "vault-door")
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -79,16 +81,19 @@ async def serve_door(door: socket.socket, vault: Lockable, users: Collection[int
                 writer.write(_framed(reply))
                 async with asyncio.timeout(READ_S):
                     await writer.drain()
-        except (OSError, TimeoutError):
-            pass  # whoever knocked has gone
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass  # whoever knocked has gone, or the door is closed
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
 
     server = await asyncio.start_unix_server(answer, sock=door, limit=MESSAGE_BYTES)
-    async with server:
-        await server.serve_forever()
+    try:
+        async with server:
+            await server.serve_forever()
+    finally:
+        turn.shutdown(wait=False)
 
 
 async def _reply(
@@ -96,7 +101,7 @@ async def _reply(
     writer: asyncio.StreamWriter,
     vault: Lockable,
     users: Collection[int],
-    turn: asyncio.Lock,
+    turn: Executor,
 ) -> dict[str, Any]:
     try:
         if _peer(writer.get_extra_info("socket")) not in (0, *users):
@@ -106,25 +111,24 @@ async def _reply(
             if size > MESSAGE_BYTES:
                 raise Refused("The message is too long.")
             asked = _parsed(await reader.readexactly(size))
-        async with turn:
-            await _do(asked, vault)
-            return {"ok": True, "locked": await asyncio.to_thread(lambda: vault.locked), "source": vault.source}
+        return await asyncio.get_running_loop().run_in_executor(turn, _do, asked, vault)
     except CarapaxError as error:
         return {"ok": False, "code": error.code, "what": error.what, "next_step": error.next_step}
     except (TimeoutError, asyncio.IncompleteReadError):
         return {"ok": False, "code": "input.malformed", "what": "The message did not come.", "next_step": ""}
 
 
-async def _do(asked: dict[str, Any], vault: Lockable) -> None:
+def _do(asked: dict[str, Any], vault: Lockable) -> dict[str, Any]:
     match asked:
         case {"ask": "unlock", "passphrase": str(passphrase)} if len(passphrase) <= MAX_PASSPHRASE_CHARS:
-            await asyncio.to_thread(vault.unlock, passphrase)
+            vault.unlock(passphrase)
         case {"ask": "lock"}:
-            await asyncio.to_thread(vault.lock)
+            vault.lock()
         case {"ask": "state"}:
             pass
         case _:
             raise Refused("The vault's door does not know this question.")
+    return {"ok": True, "locked": vault.locked, "source": vault.source}
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

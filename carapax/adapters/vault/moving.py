@@ -122,7 +122,7 @@ def _parse_line(number: int, text: str) -> EnvLine | None:
     if not text.strip() or text.lstrip().startswith("#"):
         return EnvLine(number, text)
     found = _LINE.match(text)
-    if found is None or not _NAME.match(found["name"]):
+    if found is None or not _NAME.match(found["name"]) or found["name"] == "export":
         return None
     value = _parse_value(found["rest"])
     if value is None:
