@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.sealing import Inside
+from carapax.adapters.sandbox.bwrap import Bounds, BwrapSandbox
+from tests.attacks.sealing import KEY, Inside, WallClock
 
 
 @pytest.mark.parametrize(("family", "host"), [("AF_INET", "127.0.0.1"), ("AF_INET6", "::1")])
@@ -17,9 +18,12 @@ def test_a_listener_on_the_hosts_loopback(inside: Inside, family: str, host: str
         port = server.getsockname()[1]
         with socket.create_connection((host, port), timeout=5):
             pass  # from the host it is there
-        assert inside.met(f"tried(lambda: socket.socket(socket.{family}).connect(({host!r}, {port})))") == [
-            "ECONNREFUSED"
-        ]
+        attack = f"tried(lambda: socket.socket(socket.{family}).connect(({host!r}, {port})))"
+        assert inside.met(attack) == ["EACCES"]  # Landlock
+        bounds = Bounds(connect_inside=True)
+        alone = BwrapSandbox(inside.workspace, KEY, WallClock(), bounds=bounds)
+        assert Inside(alone, inside.workspace).met(attack) == ["ECONNREFUSED"]  # the network of its own
+        alone.close()
 
 
 def test_an_abstract_socket_of_the_host(inside: Inside) -> None:

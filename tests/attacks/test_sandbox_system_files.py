@@ -13,14 +13,15 @@ from tests.attacks.sealing import Inside
 )
 def test_nothing_can_be_made_in_the_system(inside: Inside, path: str) -> None:
     (met,) = inside.met(f"tried(lambda: os.open({path!r}, os.O_WRONLY | os.O_CREAT))")
-    assert met in ("EROFS", "ENOENT")
+    assert met in ("EROFS", "EACCES", "ENOENT")
 
 
 @pytest.mark.parametrize(
     "path", ["/usr/bin/env", "/etc/passwd", "/etc/hosts", "/etc/nsswitch.conf", "/proc/sys/kernel/core_pattern"]
 )
 def test_nothing_there_can_be_changed(inside: Inside, path: str) -> None:
-    assert inside.met(f"tried(lambda: os.open({path!r}, os.O_WRONLY))") == ["EROFS"]
+    (met,) = inside.met(f"tried(lambda: os.open({path!r}, os.O_WRONLY))")
+    assert met in ("EROFS", "EACCES")  # EACCES: to the job's user it would not even be its own
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_nothing_there_can_be_changed(inside: Inside, path: str) -> None:
 )
 def test_the_kernels_folder_takes_no_writing(inside: Inside, path: str) -> None:
     (met,) = inside.met(f"tried(lambda: os.open({path!r}, os.O_WRONLY))")
-    assert met in ("EROFS", "ENOENT")
+    assert met in ("EROFS", "EACCES", "ENOENT")
 
 
 def test_a_workspace_shown_for_reading_is_not_written(inside: Inside) -> None:

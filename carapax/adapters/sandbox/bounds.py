@@ -31,6 +31,8 @@ class Bounds:
     file_bytes: int = 1 << 30  # of any one file a job writes
     open_files: int = 1024
     jobs: int = 16  # at once; further ones wait
+    run_workspace: bool = True  # programs and scripts lying in the workspace may be run (`./script.sh`, `./a.out`)
+    connect_inside: bool = False  # a job may connect to ports that it opened itself, in its own empty network
 
 
 def decide_job(job: Job, bounds: Bounds, manifest: ToolManifest | None) -> Job:

@@ -88,6 +88,11 @@ class Group:
         for path in self.everywhere:
             (path / "cgroup.procs").write_text(str(pid))
 
+    def holds(self, pid: int) -> bool:
+        """Is the process in it, in every hierarchy? Raises OSError."""
+        rows = Path("/proc", str(pid), "cgroup").read_text().splitlines()
+        return sum(row.rpartition("/")[2] == self.paths[0].name for row in rows) >= len(self.everywhere)
+
     def freeze(self) -> None:
         """Halt every process in it and wait, within HALT_WITHIN_MS, until each stands. Raises OSError."""
         self._order_halt(halted=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,15 @@ def verify_same(workspace: Workspace) -> None:
 def own_code() -> tuple[Path, ...]:
     """Where the running program lives: the package, its environment, its interpreter."""
     return (Path(__file__).resolve().parents[2], Path(sys.prefix), Path(sys.base_prefix))
+
+
+def own_library() -> tuple[str, ...]:
+    """The folders of the packages that Carapax runs with, where they are not shown anyway."""
+    places = dict.fromkeys(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
+    base = Path(sys.base_prefix).resolve()
+    return tuple(
+        str(place) for place in places if place.is_dir() and not any(place.is_relative_to(p) for p in (USR, base))
+    )
 
 
 def find_interpreter(forbidden: tuple[Path, ...], home: Path, workspace: Path) -> Path | None:

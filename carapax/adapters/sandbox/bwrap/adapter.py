@@ -1,8 +1,7 @@
 """Bubblewrap sandbox: the default tier, for the shell, files and skills that were approved.
 
-Layer: adapters/sandbox. Owns the check of the guard's seal, one use per call, and the thread each job runs in.
-Absent: Landlock, read-only folders inside the workspace, any network: later walls. A host's socket file that
-lies in the workspace can be connected to; whoever shows such a folder shows the socket.
+Layer: adapters/sandbox. Owns the order of admission, launch and end, and the thread each job runs in.
+Absent: the walls themselves (`recipe`, `launcher`, `filter`), and any network but the way out that a job is given.
 Laws: no authority, no start; a wall that is missing stops every job; no process of a job outlives `run`.
 """
 
@@ -12,28 +11,30 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from carapax.adapters.sandbox.admission import Admission
 from carapax.adapters.sandbox.bounds import Bounds, decide_job
 from carapax.adapters.sandbox.bwrap.launch import Errand, Plan, launch
 from carapax.adapters.sandbox.bwrap.mechanism import find_walls
-from carapax.adapters.sandbox.bwrap.probe import NOT_YET, probe_walls
+from carapax.adapters.sandbox.bwrap.probe import probe_walls
 from carapax.adapters.sandbox.bwrap.recipe import find_system
+from carapax.adapters.sandbox.bwrap.sources import UNPRIVILEGED_USER
 from carapax.adapters.sandbox.cgroup import Group
-from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
+from carapax.adapters.sandbox.pins import pin_workspace
+from carapax.adapters.sandbox.place import find_interpreter, own_code, own_library, verify_same, verify_workspace
 from carapax.adapters.sandbox.running import Record, RunningJobs, reach_group
 from carapax.adapters.sandbox.selftest import Tried
-from carapax.core.terms.authority import AuthorizedCall, verify_call
+from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check, Standing
-from carapax.core.terms.error import AuthorityInvalid, SandboxUnavailable
+from carapax.core.terms.egress import Way
+from carapax.core.terms.error import SandboxUnavailable
 from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.clock import Clock
 from carapax.ports.sandbox import Job, Mount, Ran
 
-FORGET_AFTER_MS = 86_400_000  # past its deadline, so that a clock set back a little revives nothing
-_MANY_USED = 10_000
 _TRIES = itertools.count(1)
 
 
@@ -49,14 +50,17 @@ class BwrapSandbox:
         forbidden: tuple[Path, ...] = (),
         bounds: Bounds | None = None,
         jobs: RunningJobs | None = None,
+        attach: Callable[[Way, int], None] | None = None,
+        build: Path | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._home = Path(os.path.expanduser("~"))
         self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
         self._forbidden = forbidden
-        self._key = key
-        self._clock = clock
         self._bounds = bounds or Bounds()
-        self._used: dict[CallId, int] = {}
+        self._admission = admission or Admission(key, clock)
+        self._attach = attach
+        self._build = build
         self._plan: Plan | None = None
         self._running = jobs or RunningJobs()
         self._threads = ThreadPoolExecutor(self._bounds.jobs, thread_name_prefix="sandbox")
@@ -66,11 +70,8 @@ class BwrapSandbox:
 
         Raises AuthorityInvalid, SandboxUnavailable, Malformed; nothing was started then.
         """
-        verified = verify_call(authorized, self._key, self._clock.now_ms())
+        verified = self._admission.admit(authorized, job)
         manifest = verified.call.manifest
-        if job.mount is Mount.WRITE and not manifest.touches_workspace:
-            raise AuthorityInvalid(f"the tool {manifest.name} does not declare that it changes the workspace")
-        self._use(verified.call.call, authorized.deadline_ms)
         call, session = verified.call.call, verified.call.session
         self._running.expect(call, session)
         try:
@@ -84,7 +85,7 @@ class BwrapSandbox:
             plan = await asyncio.to_thread(self._planned)
         except SandboxUnavailable as error:
             return (Check("the sandbox", Standing.FAILED, error.what, error.next_step),)
-        tried = Tried(self._try, self._bounds, self._forbidden, without=NOT_YET)
+        tried = Tried(self._try, self._bounds, self._forbidden)
         return await probe_walls(plan, tried)
 
     def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
@@ -103,14 +104,6 @@ class BwrapSandbox:
         """Let the idle threads go. No job may be running."""
         self._threads.shutdown(wait=False)
 
-    def _use(self, call: CallId, deadline_ms: int) -> None:
-        if call in self._used:
-            raise AuthorityInvalid("the call was already used")
-        if len(self._used) >= _MANY_USED:
-            now_ms = self._clock.now_ms()
-            self._used = {c: until for c, until in self._used.items() if until + FORGET_AFTER_MS > now_ms}
-        self._used[call] = deadline_ms
-
     async def _try(self, job: Job, workspace: Path) -> Ran:
         """One attempt of the self-test: by the same launch, without a call of its own."""
         call = CallId(f"self-test-{next(_TRIES)}")
@@ -122,7 +115,9 @@ class BwrapSandbox:
         def standing(group: Group | None, first: int, held: int) -> None:
             self._running.add(call, session, reach_group(group, first, held), Record((first,), group))
 
-        errand = Errand(job, workspace, cancelled, standing, lambda: self._running.remove(call))
+        pins = pin_workspace(workspace) if job.mount is Mount.WRITE else ()
+        library = own_library() if job.library else ()
+        errand = Errand(job, workspace, pins, library, cancelled, standing, lambda: self._running.remove(call))
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, errand)
         try:
             return await asyncio.shield(running)
@@ -143,5 +138,7 @@ class BwrapSandbox:
         """The plan, made on first use; a machine that is mended needs no restart."""
         if self._plan is None:
             interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
-            self._plan = Plan(find_walls(), find_system(interpreter), self._bounds)
+            user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
+            walls = find_walls(self._build)
+            self._plan = Plan(walls, find_system(interpreter), self._bounds, user, self._attach)
         return self._plan

@@ -16,6 +16,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,18 +25,24 @@ from pathlib import Path
 
 from carapax.adapters.sandbox.bounds import Bounds
 from carapax.adapters.sandbox.bwrap.mechanism import Walls
-from carapax.adapters.sandbox.bwrap.recipe import ETC, Handed, System, render_recipe
+from carapax.adapters.sandbox.bwrap.recipe import ETC, NO_PORT, Handed, System, View, render_inside, render_recipe
+from carapax.adapters.sandbox.bwrap.sources import place_sources, render_outside
 from carapax.adapters.sandbox.cgroup import Group
 from carapax.adapters.sandbox.mark import own_mark
-from carapax.core.terms.error import SandboxUnavailable
+from carapax.adapters.sandbox.pins import Pin
+from carapax.adapters.sandbox.way import CA_INSIDE, WAY_PORT, way_variables
+from carapax.core.terms.egress import Way
+from carapax.core.terms.error import EgressUnavailable, SandboxUnavailable
 from carapax.ports.sandbox import Job, Ran
 
 SETUP_WITHIN_MS = 10_000
 GONE_WITHIN_MS = 10_000
 _CHUNK_BYTES = 65_536
 _MAX_STATUS_BYTES = 4_096
-_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
-_NO_PROGRAM = 127
+_NAMESPACES = ("cgroup", "ipc", "mnt", "pid", "uts")
+_BY_SIGNAL = 128
+_HOLDS = b"ok"
+_DOCTOR = "Run `carapax doctor`."
 _REAPER = 1  # bubblewrap's own first process inside
 # Kernels before 5.14 count a user's processes in all user namespaces together; later ones count each namespace.
 _COUNTED_TOGETHER = tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2]) < (5, 14)
@@ -49,6 +56,8 @@ class Plan:
     walls: Walls
     system: System
     bounds: Bounds
+    user: int | None  # the host user jobs run as when the gateway is root; None: the gateway's own
+    attach: Callable[[Way, int], None] | None = None  # hands the proxy a listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,8 @@ class Errand:
 
     job: Job
     workspace: Path
+    pins: tuple[Pin, ...]
+    library: tuple[str, ...]  # folders shown read-only at their own paths
     cancelled: int  # a descriptor that turns readable when it must end early
     standing: Callable[[Group | None, int, int], None]  # group, first process inside, a descriptor of it
     over: Callable[[], None]  # called before any of these is given up
@@ -75,6 +86,10 @@ class _Descriptors:
     def pipe(self) -> tuple[int, int]:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         return self.own(reading), self.own(writing)
+
+    def sockets(self) -> tuple[int, int]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return self.own(ours.detach()), self.own(theirs.detach())
 
     def memory(self, name: str, content: bytes) -> int:
         """A sealed file in memory, read from its start."""
@@ -109,11 +124,11 @@ def launch(plan: Plan, errand: Errand) -> Ran:
             stack.callback(group.discard)
         descriptors = _Descriptors()
         stack.callback(descriptors.close_all)
-        run = _start(descriptors, plan, errand)
+        run = _start(descriptors, plan, errand, group)
         stack.callback(run.end)
         stack.callback(errand.over)
-        run.admit(group, plan.bounds, errand)
-        ended_by = run.follow(job, began + job.timeout_ms / 1000, errand.cancelled)
+        run.admit(group, plan, errand)
+        ended_by = run.follow(job, time.monotonic() + job.timeout_ms / 1000, errand.cancelled)
         run.end()
         run.drain()
         if ended_by == "" and group is not None and run.process.returncode != 0 and group.memory_ended():
@@ -134,40 +149,67 @@ def _remove(group: Group) -> None:
         ) from error
 
 
-def _start(descriptors: _Descriptors, plan: Plan, errand: Errand) -> _Run:
+def _start(descriptors: _Descriptors, plan: Plan, errand: Errand, group: Group | None) -> _Run:
     job = errand.job
     output, output_end = descriptors.pipe()
     status, status_end = descriptors.pipe()
+    verdict, verdict_end = descriptors.pipe()
     gate_end, gate = descriptors.pipe()
     handed = Handed(
         filter=descriptors.memory(own_mark(), plan.walls.filter),
         status=status_end,
         gate=gate_end,
         hold=descriptors.own(os.dup(gate)),
-        etc=tuple((name, descriptors.memory(name, content)) for name, content in ETC.items()),
+        etc=tuple((name, descriptors.memory(name, content)) for name, content in _etc(job.way)),
+        launcher=descriptors.own(os.open(f"/proc/self/fd/{plan.walls.launcher}", os.O_RDONLY | os.O_CLOEXEC)),
+        verdict=verdict_end,
     )
-    recipe = render_recipe(plan.system, plan.bounds, errand.workspace, job.mount, handed)
+    door, door_end = descriptors.sockets() if job.way is not None else (-1, -1)
+    placing = place_sources(plan.system, errand, plan.user)
+    view = View(
+        *(errand.workspace, job.mount, errand.pins, errand.library),
+        variables=(*way_variables(job.way), *job.variables),
+        placed=placing.placed,
+    )
+    recipe = render_recipe(plan.system, plan.bounds, view, handed)
     words = descriptors.memory("recipe", b"".join(os.fsencode(word) + b"\0" for word in recipe))
     given = descriptors.memory("input", job.stdin) if job.stdin else subprocess.DEVNULL
-    theirs = (words, handed.filter, handed.status, handed.gate, handed.hold, *(end for _, end in handed.etc))
+    ends = [words, handed.filter, handed.status, handed.gate, handed.hold, handed.launcher, handed.verdict]
+    theirs = (*ends, *(end for _, end in handed.etc), *((door_end,) if door_end >= 0 else ()))
+    port = WAY_PORT if job.way is not None else NO_PORT
+    command = (
+        *render_outside(plan.walls.launcher, plan.bounds, group, placing, door_end),
+        *(plan.walls.bubblewrap, "--args", str(words), "--"),
+        *(*render_inside(plan.system, plan.bounds, view, handed, port), "--", *job.argv),
+    )
+    process = _spawn(command, given, output_end, (*theirs, plan.walls.launcher))
+    for descriptor in (output_end, *theirs):
+        descriptors.close(descriptor)
+    for descriptor in (output, status, verdict):
+        os.set_blocking(descriptor, False)
+    return _Run(process, descriptors, _Ours(output, status, gate, verdict, door), job.output_bytes)
+
+
+def _etc(way: Way | None) -> Iterator[tuple[str, bytes]]:
+    yield from ETC.items()
+    if way is not None and way.authority:
+        yield Path(CA_INSIDE).name, way.authority
+
+
+def _spawn(command: tuple[str, ...], given: int, output: int, theirs: tuple[int, ...]) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(  # noqa: S603 - the job's own words, behind the walls
-            [plan.walls.bubblewrap, "--args", str(words), "--", *job.argv],
+        return subprocess.Popen(  # noqa: S603 - the job's own words, behind the walls
+            command,
             env=_CLOSED_ENVIRONMENT,
             cwd="/",
             stdin=given,
-            stdout=output_end,
-            stderr=output_end,
+            stdout=output,
+            stderr=output,
             close_fds=True,
             pass_fds=theirs,
         )
     except OSError as error:
-        raise SandboxUnavailable(f"bubblewrap did not start: {error}", next_step="Run `carapax doctor`.") from error
-    for descriptor in (output_end, *theirs):
-        descriptors.close(descriptor)
-    os.set_blocking(output, False)
-    os.set_blocking(status, False)
-    return _Run(process, descriptors, _Ours(output, status, gate), job.output_bytes)
+        raise SandboxUnavailable(f"the launcher did not start: {error}", next_step="Run `carapax doctor`.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +219,8 @@ class _Ours:
     output: int
     status: int
     gate: int
+    verdict: int
+    door: int  # -1 without a way
 
 
 class _Run:
@@ -188,17 +232,20 @@ class _Run:
         self._ceiling = ceiling
         self._kept = bytearray()
         self._told = b""
+        self._said = b""
         self._over = False
         self._inside: int | None = None  # pidfd of the namespace's first process
         self._outside = owner.own(os.pidfd_open(process.pid))
 
-    def admit(self, group: Group | None, bounds: Bounds, errand: Errand) -> None:
+    def admit(self, group: Group | None, plan: Plan, errand: Errand) -> None:
         """Check and bound the waiting sandbox, then open its gate. Raises SandboxUnavailable."""
         made = self._read_made()
         try:
             self._watch(made["child-pid"])
             _verify_new_namespaces(made)
-            self._bound(made["child-pid"], group, bounds, errand.job)
+            self._bound(made["child-pid"], group, errand.job)
+            if errand.job.way is not None:
+                self._attach(plan.attach, errand.job.way)
             errand.standing(group, made["child-pid"], self._held())
         except ProcessLookupError:  # it failed while it built; its own words say why
             raise self._failed() from None
@@ -221,14 +268,30 @@ class _Run:
             raise ProcessLookupError
         return self._inside
 
-    def _bound(self, first: int, group: Group | None, bounds: Bounds, job: Job) -> None:
-        if group is not None:
-            group.add(self.process.pid)
-            group.add(first)
-        for name, value in _ceilings(bounds, job, alone=group is None):
+    def _bound(self, first: int, group: Group | None, job: Job) -> None:
+        if group is not None and not group.holds(first):
+            raise OSError("the job is not in its control group")
+        for name, value in _ceilings_alone(job) if group is None else ():
             hard = resource.prlimit(first, name)[1]
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.prlimit(first, name, (value, value))
+
+    def _attach(self, attach: Callable[[Way, int], None] | None, way: Way) -> None:
+        """Hand the listener that the launcher made inside to the proxy; the gate is still shut."""
+        if attach is None:
+            raise SandboxUnavailable("there is no proxy for the job's way out", next_step="Run `carapax doctor`.")
+        if not _ready(self._ours.door, SETUP_WITHIN_MS):
+            raise SandboxUnavailable("the job's way out was not opened", next_step="Run `carapax doctor`.")
+        with socket.socket(fileno=os.dup(self._ours.door)) as door:
+            _, listeners, _, _ = socket.recv_fds(door, 1, 1)
+        if not listeners:
+            raise SandboxUnavailable("the job's way out was not opened", next_step="Run `carapax doctor`.")
+        listener = self._owner.own(listeners[0])
+        try:
+            attach(way, listener)
+        except EgressUnavailable as error:
+            raise SandboxUnavailable(error.what, next_step=error.next_step) from error
+        self._owner.close(listener)
 
     def _failed(self) -> SandboxUnavailable:
         self.end()
@@ -289,11 +352,21 @@ class _Run:
         if ended_by:
             return Ran(None, output, self._over, ended_by, duration_ms)
         code = self.process.returncode
-        if self._exit_told() or code < 0:
-            return Ran(code if code >= 0 else 128 - code, output, self._over, "", duration_ms)
-        if output.startswith(b"bwrap: execvp "):
-            return Ran(_NO_PROGRAM, output.removeprefix(b"bwrap: execvp "), self._over, "", duration_ms)
-        raise _not_built(output)
+        if self._verdict() != _HOLDS and code < _BY_SIGNAL and code >= 0:
+            raise self._refused(output)
+        return Ran(code if code >= 0 else _BY_SIGNAL - code, output, self._over, "", duration_ms)
+
+    def _refused(self, output: bytes) -> SandboxUnavailable:
+        if not self._exit_told():
+            return _not_built(output)
+        why = self._verdict().decode("utf-8", "replace").strip() or "it gave no verdict"
+        return SandboxUnavailable(f"a wall does not hold inside the sandbox: {why}", next_step=_DOCTOR)
+
+    def _verdict(self) -> bytes:
+        """What the second stage said before the job began; b"" when it was ended earlier."""
+        with contextlib.suppress(BlockingIOError):
+            self._said += os.read(self._ours.verdict, _MAX_STATUS_BYTES)
+        return self._said
 
     def _read_made(self) -> dict[str, int]:
         """Bubblewrap's first word: the first process and the namespaces it made."""
@@ -333,20 +406,19 @@ class _Run:
 
 
 def _verify_new_namespaces(made: dict[str, int]) -> None:
-    for name in _NAMESPACES:
+    # The launcher makes the network before bubblewrap begins, so bubblewrap does not tell of it.
+    made = made | {"net-namespace": os.stat(f"/proc/{made['child-pid']}/ns/net").st_ino}
+    for name in (*_NAMESPACES, "net"):
         if made.get(f"{name}-namespace") in (None, os.stat(f"/proc/self/ns/{name}").st_ino):
             raise SandboxUnavailable(
-                f"bubblewrap made no {name} namespace of the job's own", next_step="Run `carapax doctor`."
+                f"there is no {name} namespace of the job's own", next_step="Run `carapax doctor`."
             )
 
 
-def _ceilings(bounds: Bounds, job: Job, *, alone: bool) -> Iterator[tuple[int, int]]:
-    yield resource.RLIMIT_CORE, 0  # a dump would go to a program of the host's
-    yield resource.RLIMIT_FSIZE, bounds.file_bytes
-    yield resource.RLIMIT_NOFILE, bounds.open_files
-    if alone:
-        yield resource.RLIMIT_AS, job.memory_bytes
-        yield resource.RLIMIT_NPROC, job.processes + (_own_tasks() if _COUNTED_TOGETHER else _REAPER)
+def _ceilings_alone(job: Job) -> Iterator[tuple[int, int]]:
+    """What stands in for a control group: ceilings per process, which count only from the sandbox on."""
+    yield resource.RLIMIT_AS, job.memory_bytes
+    yield resource.RLIMIT_NPROC, job.processes + (_own_tasks() if _COUNTED_TOGETHER else _REAPER)
 
 
 def _own_tasks() -> int:
@@ -368,7 +440,7 @@ def _ready(descriptor: int, within_ms: float) -> bool:
 def _not_built(said: bytes) -> SandboxUnavailable:
     line = said.decode("utf-8", "replace").strip().partition("\n")[0]
     return SandboxUnavailable(
-        f"bubblewrap could not build the sandbox: {line or 'it gave no reason'}",
+        f"the sandbox could not be built: {line or 'it gave no reason'}",
         next_step=(
             "Allow user namespaces for this user (`sysctl user.max_user_namespaces`; on Ubuntu also the AppArmor "
             "setting `kernel.apparmor_restrict_unprivileged_userns`), then run `carapax doctor`."

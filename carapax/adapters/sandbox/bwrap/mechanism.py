@@ -7,6 +7,7 @@ Law: `find_walls` returns all of them or raises.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carapax.adapters.sandbox.bwrap.filter import filter_program
+from carapax.adapters.sandbox.bwrap.recipe import OLDEST_LANDLOCK
 from carapax.adapters.sandbox.cgroup import Tree, find_tree
+from carapax.adapters.sandbox.launcher.build import find_launcher
 from carapax.adapters.sandbox.mark import sweep_waiting
 from carapax.core.terms.error import SandboxUnavailable
 
@@ -24,6 +27,7 @@ _INSTALL = (
     "Arch: `pacman -S bubblewrap`)."
 )
 _WITHIN_S = 5
+_LANDLOCK_CREATE_RULESET, _ASK_VERSION = 444, 1  # the same number on every machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Walls:
     bubblewrap: str
     version: str
     filter: bytes
+    launcher: int  # a descriptor of the program
+    landlock: int  # the version the kernel speaks
     tree: Tree | None  # None: an ordinary user without control groups, ceilings per process
 
     @property
@@ -43,16 +49,31 @@ class Walls:
         return f"control groups, version {self.tree.version}"
 
 
-def find_walls() -> Walls:
-    """Find every mechanism. Raises SandboxUnavailable naming the first that is missing."""
+def find_walls(folder: Path | None = None) -> Walls:
+    """Find every mechanism; the launcher is kept in `folder`. Raises SandboxUnavailable naming the first that is missing."""
     program = shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin")
     if program is None:
         raise SandboxUnavailable("bubblewrap is not installed", next_step=_INSTALL)
     told = _ask(program, "--help")
     if lacking := [word for word in NEEDED if word not in told]:
         raise SandboxUnavailable(f"the installed bubblewrap has no {lacking[0]}", next_step=_INSTALL)
+    landlock = _find_landlock()
+    launcher = find_launcher(folder)
     sweep_waiting()
-    return Walls(program, _ask(program, "--version").strip(), filter_program(), _find_ceilings())
+    version = _ask(program, "--version").strip()
+    return Walls(program, version, filter_program(), launcher, landlock, _find_ceilings())
+
+
+def _find_landlock() -> int:
+    library = ctypes.CDLL(None, use_errno=True)
+    words = (_LANDLOCK_CREATE_RULESET, 0, 0, _ASK_VERSION)
+    version = int(library.syscall(*(ctypes.c_long(word) for word in words)))
+    if version < OLDEST_LANDLOCK:
+        raise SandboxUnavailable(
+            "this kernel's Landlock is missing, switched off or too old",
+            next_step="Use Linux 5.19 or newer with `landlock` among the modules of its `lsm=` boot parameter.",
+        )
+    return version
 
 
 def _ask(program: str, option: str) -> str:

@@ -12,12 +12,9 @@ from carapax.adapters.sandbox.bwrap.launch import Plan
 from carapax.adapters.sandbox.selftest import Tried, try_walls
 from carapax.core.terms.check import Check, Standing
 
-NOT_YET = frozenset(
-    ("exec-tmp", "exec-shm", "make-socket", "workspace-daemon", "replace-hook", "new-hook", "git-config", "move-git")
-) | {"git-elsewhere"}
 LATER = (
-    "not promised by this tier: running programs from /tmp, changing .git/hooks in a writable workspace, "
-    "a socket file lying in the workspace, faults of the kernel itself"
+    "not promised by this tier: faults of the kernel itself, a service that opens its socket in the workspace while a "
+    "job runs, and a git repository that a job makes where there was none"
 )
 
 
@@ -27,7 +24,7 @@ async def probe_walls(plan: Plan, tried: Tried) -> Sequence[Check]:
 
 
 def _standing(plan: Plan) -> tuple[Check, ...]:
-    made = f"{plan.walls.version}, system call filter, {plan.walls.ceilings}"
+    made = f"{plan.walls.version}, launcher, Landlock {plan.walls.landlock}, system call filter, {plan.walls.ceilings}"
     if plan.walls.tree is None:
         advice = "For one ceiling over all processes of a job, run Carapax under systemd with `Delegate=yes`."
         return (Check("the sandbox", Standing.WARNING, made, advice),)

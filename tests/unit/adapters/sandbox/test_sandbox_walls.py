@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.sandbox.bwrap import BwrapSandbox, adapter, launch, mechanism
+from carapax.adapters.sandbox.bwrap import BwrapSandbox, adapter, launch, mechanism, recipe
+from carapax.adapters.sandbox.bwrap.sources import Placing
 from carapax.adapters.sandbox.selftest import EXPECTED, judge
 from carapax.core.terms.check import Standing
 from carapax.core.terms.error import SandboxUnavailable
@@ -70,9 +71,10 @@ def test_a_bubblewrap_that_builds_nothing(
 ) -> None:
     walls = mechanism.find_walls()
     broken = dataclasses.replace(walls, bubblewrap=program(tmp_path, behaviour))
-    monkeypatch.setattr(adapter, "find_walls", lambda: broken)
+    monkeypatch.setattr(adapter, "find_walls", lambda _: broken)
+    monkeypatch.setattr(adapter, "UNPRIVILEGED_USER", None)  # who could not reach this test's folder
     error = refused(sandbox, tmp_path)
-    assert "could not build" in error.what
+    assert "could not be built" in error.what
     assert "Traceback" not in error.what
 
 
@@ -88,15 +90,15 @@ def test_a_filter_the_kernel_will_not_take(
     sandbox: BwrapSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walls = mechanism.find_walls()
-    monkeypatch.setattr(adapter, "find_walls", lambda: dataclasses.replace(walls, filter=b"\xff" * 16))
-    assert "could not build" in refused(sandbox, tmp_path).what
+    monkeypatch.setattr(adapter, "find_walls", lambda _: dataclasses.replace(walls, filter=b"\xff" * 16))
+    assert "could not be built" in refused(sandbox, tmp_path).what
 
 
 def test_a_ceiling_that_cannot_be_set(sandbox: BwrapSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise OSError("no")
 
-    monkeypatch.setattr(launch.Group, "add", fails)
+    monkeypatch.setattr(launch.Group, "holds", fails)
     monkeypatch.setattr(launch.resource, "prlimit", fails)
     assert "ceilings" in refused(sandbox, tmp_path).what
 
@@ -108,8 +110,9 @@ def test_a_namespace_that_is_still_the_hosts(
     real = launch.render_recipe
 
     def shared(*words: object) -> tuple[str, ...]:
-        kinds = [f"--unshare-{kind}" for kind in ("net", "pid", "ipc", "uts", "cgroup") if kind != name]
+        kinds = [f"--unshare-{kind}" for kind in ("pid", "ipc", "uts", "cgroup") if kind != name]
         made = real(*words)  # type: ignore[arg-type]
+        assert "--share-net" in made  # the launcher made the network
         return tuple(
             w
             for word in made
@@ -120,6 +123,9 @@ def test_a_namespace_that_is_still_the_hosts(
     real_loads = json.loads
     if name == "mnt":  # bubblewrap always makes one; take its word away instead
         monkeypatch.setattr(launch.json, "loads", lambda text: {**real_loads(text), "mnt-namespace": None})
+    elif name == "net":  # as if the launcher had not been there
+        monkeypatch.setattr(launch, "render_outside", lambda *_: ())
+        monkeypatch.setattr(launch, "place_sources", lambda *_: Placing())
     else:
         monkeypatch.setattr(launch, "render_recipe", shared)
     assert "namespace of the job's own" in refused(sandbox, tmp_path).what
@@ -135,15 +141,37 @@ def test_each_attempt_is_judged_strictly() -> None:
             assert check.next_step
 
 
-def test_an_unused_call_is_forgotten_only_long_after_its_deadline(
-    sandbox: BwrapSandbox, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_is_not_in_its_group_does_not_begin(
+    sandbox: BwrapSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "_MANY_USED", 2)
-    now_ms = WallClock().now_ms()
-    old, fresh = mint(deadline_ms=now_ms + 60_000), mint(deadline_ms=now_ms + 90_000)
-    for sealed in (old, fresh):
-        asyncio.run(sandbox.run(sealed, Job(("true",))))
-    sandbox._used[old.call.call] = now_ms - adapter.FORGET_AFTER_MS - 1
-    asyncio.run(sandbox.run(mint(), Job(("true",))))
-    assert old.call.call not in sandbox._used
-    assert fresh.call.call in sandbox._used
+    if mechanism.find_walls().tree is None:
+        pytest.skip("no control group can be made here")
+    real = launch.render_outside
+    monkeypatch.setattr(launch, "render_outside", lambda a, b, _, d, e: real(a, b, None, d, e))
+    assert "not in its control group" in refused(sandbox, tmp_path).what
+
+
+def test_a_kernel_without_landlock(sandbox: BwrapSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mechanism, "OLDEST_LANDLOCK", 1_000)
+    assert "Landlock" in refused(sandbox, tmp_path).what
+
+
+@pytest.mark.parametrize(
+    ("word", "instead", "said"),
+    [
+        (f"{recipe.OLDEST_LANDLOCK}", "1000", "Landlock is too old"),
+        ("/usr", "/usr", "it gave no verdict"),  # Landlock lets the launcher be run again: the canary sees it
+    ],
+)
+def test_a_wall_missing_inside_refuses_the_job(
+    sandbox: BwrapSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, instead: str, said: str
+) -> None:
+    real = launch.render_inside
+
+    def weaker(*words: object) -> tuple[str, ...]:
+        made = real(*words)  # type: ignore[arg-type]
+        more = ("-x", recipe.LAUNCHER_INSIDE) if word == "/usr" else ()
+        return (*(instead if w == word else w for w in made), *more)
+
+    monkeypatch.setattr(launch, "render_inside", weaker)
+    assert said in refused(sandbox, tmp_path).what

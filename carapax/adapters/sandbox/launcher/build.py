@@ -1,0 +1,108 @@
+"""Build: the launcher, made once by the machine's C compiler and kept under a name that says what it was made of.
+
+Layer: adapters/sandbox/launcher. Owns compiling, keeping and taking it up again. The program is held in memory while
+the gateway runs, so that nobody exchanges the file between two jobs.
+Absent: a stand-in without a compiler; then no job runs, and the error says what to install.
+Law: a kept file is taken up only when it is a plain file of our own that nobody else may write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import platform
+import secrets
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+from carapax.core.terms.error import SandboxUnavailable
+
+SEARCHED = "/usr/local/bin:/usr/bin:/bin"
+WITHIN_S = 60
+MAX_PROGRAM_BYTES = 8 << 20
+_SOURCES = ("launcher.c", "outside.c", "inside.c")
+_HEADERS = ("launch.h",)
+_OPTIONS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-s")
+_HERE = Path(__file__).parent
+_INSTALL = (
+    "Install a C compiler (Debian, Ubuntu: `apt install gcc libc6-dev`; Fedora: `dnf install gcc glibc-static`), "
+    "then run `carapax doctor`."
+)
+
+
+@functools.lru_cache(maxsize=4)
+def find_launcher(folder: Path | None) -> int:
+    """A descriptor of the program, open while the gateway runs. With a folder, it is made once for all starts.
+
+    Raises SandboxUnavailable when it cannot be made.
+    """
+    content = None if folder is None else _kept(folder / _name())
+    if content is None:
+        content = _compile()
+        if folder is not None:
+            _keep(folder, content)
+    descriptor = os.memfd_create("carapax-launcher", os.MFD_CLOEXEC)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fchmod(descriptor, 0o500)
+    return descriptor
+
+
+def _name() -> str:
+    made_of = hashlib.sha256("\0".join((platform.machine(), *_OPTIONS)).encode())
+    for name in (*_SOURCES, *_HEADERS):
+        made_of.update(b"\0" + (_HERE / name).read_bytes())
+    return f"launcher-{made_of.hexdigest()[:40]}"
+
+
+def _kept(path: Path) -> bytes | None:
+    """The kept program, or None when there is none fit to be used."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        ours = stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o022
+        if not ours or not 0 < about.st_size <= MAX_PROGRAM_BYTES:
+            return None
+        return file.read(MAX_PROGRAM_BYTES)
+
+
+def _keep(folder: Path, content: bytes) -> None:
+    # A folder that cannot be written only means that the next start compiles again.
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = folder / f"launcher-new-{secrets.token_hex(8)}"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o500)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        new.rename(folder / _name())
+
+
+def _compile() -> bytes:
+    compiler = shutil.which("cc", path=SEARCHED) or shutil.which("gcc", path=SEARCHED)
+    if compiler is None:
+        raise SandboxUnavailable("the launcher cannot be built: there is no C compiler", next_step=_INSTALL)
+    said = ""
+    with tempfile.TemporaryDirectory(prefix="carapax-build-") as folder:
+        made = Path(folder, "launcher")
+        for linking in (("-static",), ()):  # without it where the static C library is not installed
+            words = [compiler, *_OPTIONS, *linking, "-o", str(made), *(str(_HERE / name) for name in _SOURCES)]
+            try:
+                done = subprocess.run(  # noqa: S603 - a fixed program over our own sources
+                    words, env={"PATH": SEARCHED, "TMPDIR": folder}, capture_output=True, timeout=WITHIN_S, text=True
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                said = str(error)
+                continue
+            if done.returncode == 0:
+                return made.read_bytes()
+            said = done.stderr.strip().partition("\n")[0]
+    raise SandboxUnavailable(f"the launcher cannot be built: {said[:300]}", next_step=_INSTALL)
