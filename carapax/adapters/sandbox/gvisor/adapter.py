@@ -47,7 +47,7 @@ class GvisorSandbox:
         bounds: Bounds | None = None,
         attach: Attach | None = None,
         admission: Admission | None = None,
-        running: RunningJobs | None = None,
+        jobs: RunningJobs | None = None,
     ) -> None:
         self._home = Path(os.path.expanduser("~"))
         self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
@@ -55,7 +55,7 @@ class GvisorSandbox:
         self._bounds = bounds or Bounds()
         self._attach = attach
         self._admission = admission or Admission(key, clock)
-        self._running = running or RunningJobs()
+        self._running = jobs or RunningJobs()
         self._plan: Plan | None = None
         self._threads = ThreadPoolExecutor(self._bounds.jobs, thread_name_prefix="gvisor")
 

@@ -196,7 +196,7 @@ HOLD = "echo $$ > begun; while :; do echo x >> beat; sleep 0.01; done"
 
 def test_a_running_job_is_halted_let_go_on_and_ended_by_session(workspace: Path) -> None:
     jobs = RunningJobs()
-    box = GvisorSandbox(workspace, KEY, WallClock(), running=jobs)
+    box = GvisorSandbox(workspace, KEY, WallClock(), jobs=jobs)
     held = Held(Inside(box, workspace), jobs)
     beat = workspace / "beat"
 
@@ -229,7 +229,7 @@ def test_a_running_job_is_halted_let_go_on_and_ended_by_session(workspace: Path)
 
 def test_a_cancelled_turn_leaves_no_process(workspace: Path) -> None:
     jobs = RunningJobs()
-    box = GvisorSandbox(workspace, KEY, WallClock(), running=jobs)
+    box = GvisorSandbox(workspace, KEY, WallClock(), jobs=jobs)
     held = Held(Inside(box, workspace), jobs)
 
     async def act() -> None:
