@@ -72,8 +72,8 @@ def _rows(program: bytes, kernel: Kernel, system: System) -> Iterator[tuple[str,
     yield _ROOT, stat.S_IFDIR | 0o755, b""
     for name in _FOLDERS:
         yield f"{_ROOT}/{name}", stat.S_IFDIR | (0o555 if name == "workspace" else 0o755), b""
-    for target, path in system.links:
-        yield f"{_ROOT}{path}", stat.S_IFLNK | 0o777, os.fsencode(target)
+    for target, link in system.links:
+        yield f"{_ROOT}{link}", stat.S_IFLNK | 0o777, os.fsencode(target)
     for name, content in ETC.items():
         yield f"{_ROOT}/etc/{name}", stat.S_IFREG | 0o644, content
     if system.zone:
@@ -85,8 +85,8 @@ def _shown_etc(system: System) -> Iterator[tuple[str, int, bytes]]:
     """Copies of the few files of the host's /etc that every tier shows."""
     made: set[Path] = {Path("/etc")}
     count = total = 0
-    for shown in (Path(path) for path in system.shown if path.startswith("/etc/")):
-        for path in (shown, *sorted(shown.rglob("*"))):
+    for top in (Path(path) for path in system.shown if path.startswith("/etc/")):
+        for path in (top, *sorted(top.rglob("*"))):
             for folder in reversed(path.parents[:-2]):
                 if folder not in made:
                     made.add(folder)
@@ -97,7 +97,7 @@ def _shown_etc(system: System) -> Iterator[tuple[str, int, bytes]]:
             made.add(path)
             count, total = count + 1, total + len(row[2])
             if count > MAX_ETC_FILES or total > MAX_ETC_BYTES:
-                raise OSError(f"{shown} holds more than a guest is given")
+                raise OSError(f"{top} holds more than a guest is given")
             yield row
 
 

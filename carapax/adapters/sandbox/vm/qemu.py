@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY_BYTES = 1 << 30  # of every machine; only what is touched is taken
+TRANSLATED_MB = 64  # of translated instructions, when emulated
 MEMORY_ID = "ram"
 _CELL_UID = "1000"
+_SHARES = "/shares"  # in the cell: bubblewrap gives the folders above a private path to root alone
 _FIRMWARE = ("/etc/alternatives", "/etc/ld.so.cache")
 _COMMAND_LINE = "quiet panic=-1 random.trust_cpu=off nokaslr mitigations=off tsc=reliable"
 
@@ -59,19 +61,34 @@ class Ends:
         return tuple(end for end in (*every, self.state, self.kernel, self.initial) if end >= 0)
 
 
-def render_machine(machine: Machine, ends: Ends) -> tuple[str, ...]:
-    """The whole command: bubblewrap, its cell, qemu, its devices."""
-    return (machine.bubblewrap, *_cell(machine, ends), "--", machine.qemu, *_devices(machine, ends), *_begin(ends))
+def render_machine(machine: Machine, ends: Ends, uid: int | None) -> tuple[str, ...]:
+    """The whole command: bubblewrap, its cell, qemu, its devices. `uid` is the machine's user, when root starts it."""
+    qemu = (machine.qemu, *_devices(machine, ends), *_begin(ends))
+    return (machine.bubblewrap, *_user(uid), *_cell(machine, ends), "--", *_become(uid), *qemu)
+
+
+def _user(uid: int | None) -> tuple[str, ...]:
+    """Root builds the cell as root, who can see folders lying in private ones, and keeps the two powers to leave root."""
+    if uid is None:
+        return ("--unshare-user", "--disable-userns", "--uid", _CELL_UID, "--gid", _CELL_UID, "--cap-drop", "ALL")
+    return ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+
+
+def _become(uid: int | None) -> tuple[str, ...]:
+    if uid is None:
+        return ()
+    return ("/usr/bin/setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all", "--")
 
 
 def _cell(machine: Machine, ends: Ends) -> tuple[str, ...]:
-    shown = [word for share in machine.shares for word in ("--ro-bind", share.path, share.path)]
+    shown = ["--ro-bind", "/usr", "/usr", "--perms", "0755", "--dir", _SHARES]
+    shown += [word for share in machine.shares for word in ("--ro-bind", share.path, f"{_SHARES}/{share.tag}")]
     shown += [word for path in _FIRMWARE for word in ("--ro-bind-try", path, path)]
     links = [word for target, path in machine.links for word in ("--symlink", target, path)]
     kvm = ("--dev-bind", "/dev/kvm", "/dev/kvm") if machine.accelerator == "kvm" else ()
     return (
-        *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", _CELL_UID, "--gid", _CELL_UID),
-        *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"),
+        *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup"),
+        *("--die-with-parent", "--new-session", "--clearenv"),
         *("--json-status-fd", str(ends.status), "--block-fd", str(ends.gate), "--sync-fd", str(ends.hold)),
         *(*shown, *links, "--proc", "/proc", "--dev", "/dev", *kvm),
         *("--size", "1048576", "--tmpfs", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"),  # noqa: S108 - the cell's own
@@ -83,7 +100,8 @@ def _devices(machine: Machine, ends: Ends) -> tuple[str, ...]:
     words = [
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-no-hpet"),
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
-        *("-machine", f"pc,accel={machine.accelerator},usb=off,vmport=off,graphics=off,memory-backend={MEMORY_ID}"),
+        *("-machine", f"pc,usb=off,vmport=off,graphics=off,memory-backend={MEMORY_ID}"),
+        *("-accel", "kvm" if machine.accelerator == "kvm" else f"tcg,tb-size={TRANSLATED_MB}"),
         *("-cpu", "host" if machine.accelerator == "kvm" else "max", "-smp", "1", "-m", f"{MEMORY_BYTES >> 20}M"),
         *("-object", f"memory-backend-file,id={MEMORY_ID},mem-path=/proc/self/fd/{ends.memory},"
                      f"size={MEMORY_BYTES},share={sharing}"),
@@ -94,13 +112,9 @@ def _devices(machine: Machine, ends: Ends) -> tuple[str, ...]:
         words += ["-chardev", f"socket,id={name},fd={end}"]
         words += ["-device", f"virtserialport,chardev={name},name={name},nr={number}"]
     for share in machine.shares:
-        words += ["-fsdev", f"local,id={share.tag},path={_comma(share.path)},security_model=none,readonly=on"]
+        words += ["-fsdev", f"local,id={share.tag},path={_SHARES}/{share.tag},security_model=none,readonly=on"]
         words += ["-device", f"virtio-9p-pci,fsdev={share.tag},mount_tag={share.tag}"]
     return tuple(words)
-
-
-def _comma(path: str) -> str:
-    return path.replace(",", ",,")
 
 
 def _begin(ends: Ends) -> tuple[str, ...]:

@@ -176,7 +176,7 @@ static void make_devices(void) {
     for (size_t n = 0; n < sizeof nodes / sizeof *nodes; n++) {
         char path[64];
         snprintf(path, sizeof path, ROOT "/dev/%s", nodes[n].name);
-        check(mknod(path, S_IFCHR | 0666, makedev(nodes[n].major, nodes[n].minor)) == 0, path);
+        check(mknod(path, S_IFCHR, makedev(nodes[n].major, nodes[n].minor)) == 0 && chmod(path, 0666) == 0, path);
     }
     check(mkdir(ROOT "/dev/pts", 0755) == 0 && mkdir(ROOT "/dev/shm", 01777) == 0, "device folders");
     check(mount("devpts", ROOT "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620") == 0,

@@ -79,8 +79,8 @@ void show(const struct job *job) {
     if (job->library)
         share("library", job->library_path);
     more_files(job);
-    sized(ROOT "/tmp", job->tmp_bytes, MS_NOSUID | MS_NODEV, "1777");
-    sized(ROOT "/dev/shm", job->shm_bytes, MS_NOSUID | MS_NODEV, "1777");
+    sized(ROOT "/tmp", job->tmp_bytes, MS_NOSUID | MS_NODEV | MS_NOEXEC, "1777");
+    sized(ROOT "/dev/shm", job->shm_bytes, MS_NOSUID | MS_NODEV | MS_NOEXEC, "1777");
     if (job->mount != 'n') {
         sized(WORKSPACE, 256u << 20, MS_NOSUID | MS_NODEV, "0755");
         check(chown(WORKSPACE, AGENT, AGENT) == 0, "the workspace");
