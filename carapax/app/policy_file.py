@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from carapax.app.egress_lines import insert_lines
 from carapax.app.policy_earlier import Earlier
 from carapax.app.policy_signature import Signatures, public_text, read_signatures
 from carapax.core.policy.document import Policy, parse_policy
+from carapax.core.policy.egress import EgressRule
 from carapax.core.policy.home import budget_lines, home_policy
 from carapax.core.policy.sections import MACHINE
 from carapax.core.policy.widening import widenings
@@ -182,6 +184,16 @@ class PolicyFile:
         self.current()
         return self._edited(re.compile(r"(?m)^trust:[ \t]*\S+"), f"trust: {tier.value}")
 
+    def with_egress(self, rules: Sequence[EgressRule]) -> bytes:
+        """The document as it would be with these lines more under `egress`."""
+        self.current()
+        return self._numbered(insert_lines(self._read(self.path).decode("utf-8"), rules))
+
+    def add_egress(self, rules: Sequence[EgressRule]) -> Policy:
+        """Add lines to `egress` and sign with the next serial. Raises PolicyInvalid when others must sign too."""
+        wanted = (*self.current().egress, *rules)
+        return self._write_if(self.with_egress(rules), lambda policy: policy.egress == wanted)
+
     # inside
 
     def _earlier(self) -> Earlier:
@@ -195,8 +207,10 @@ class PolicyFile:
 
     def _edited(self, pattern: re.Pattern[str], text: str) -> bytes:
         document = self._read(self.path).decode("utf-8").rstrip() + "\n"
-        edited = pattern.sub(lambda _: text, document, count=1)
-        return re.sub(r"(?m)^serial:[ \t]*\S+", f"serial: {self._highest() + 1}", edited, count=1).encode()
+        return self._numbered(pattern.sub(lambda _: text, document, count=1))
+
+    def _numbered(self, document: str) -> bytes:
+        return re.sub(r"(?m)^serial:[ \t]*\S+", f"serial: {self._highest() + 1}", document, count=1).encode()
 
     def _write_if(self, document: bytes, as_meant: Callable[[Policy], bool]) -> Policy:
         if not as_meant(parse_policy(document)):
