@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.sandbox.bwrap import BwrapSandbox
+from carapax.adapters.sandbox.gvisor import GvisorSandbox
 from carapax.core.terms.check import Standing
 from carapax.core.terms.error import AuthorityInvalid, Malformed
 from carapax.core.terms.ids import SessionId
 from carapax.ports.sandbox import Job, Mount, Ran, Sandbox
 from tests.attacks.sealing import KEY, Inside, WallClock, mint
 
-MAKERS: dict[str, Callable[[Path], Sandbox]] = {"bwrap": lambda workspace: BwrapSandbox(workspace, KEY, WallClock())}
+MAKERS: dict[str, Callable[[Path], Sandbox]] = {
+    "bwrap": lambda workspace: BwrapSandbox(workspace, KEY, WallClock()),
+    "gvisor": lambda workspace: GvisorSandbox(workspace, KEY, WallClock()),
+}
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -25,7 +29,7 @@ def inside(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Inside]:
     workspace.mkdir()
     sandbox = MAKERS[request.param](workspace)
     yield Inside(sandbox, workspace)
-    if isinstance(sandbox, BwrapSandbox):
+    if isinstance(sandbox, BwrapSandbox | GvisorSandbox):
         sandbox.close()
 
 
