@@ -77,8 +77,10 @@ class Breaker:
         """Count one signal, and halt at once when it is too much. Never raises; from any thread."""
         began_ns = time.perf_counter_ns()
         with self._lock:
+            if self._hold.find(signal.session) is not None:
+                return  # it is halted; what still comes of it must not halt the others
             trip = self._count(signal)
-            if trip is None or self._is_held(trip):
+            if trip is None:
                 return
             incident = self._contain(trip, began_ns)
         self._later(lambda: self._record_and_tell(incident))
@@ -98,10 +100,6 @@ class Breaker:
         self._all, trip = step(self._all, signal, now_ms, limits)
         # What concerns everybody comes first: it halts this session too.
         return next((found for found in (trip, *reversed(trips)) if found is not None), None)
-
-    def _is_held(self, trip: Trip) -> bool:
-        held = self._hold.all_held() if trip.session is None else self._hold.find(trip.session)
-        return held is not None
 
     def _forget(self, trip: Trip) -> None:
         """After a decision it is counted anew, so that going on does not trip at the first signal."""

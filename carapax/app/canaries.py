@@ -92,8 +92,10 @@ class Canaries:
         if len(present) >= MAX_CANARIES:
             raise Conflict(f"{MAX_CANARIES} canaries are the most.", next_step="`carapax canary remove NAME` first.")
         fake = make_fake(kind, self._draw(OCTETS))
-        canary = Canary(name, kind.value, place, at, fake.values, self._now_ms())
-        self._plant(place, at, fake.text)
+        # A vault keeps one line a handle: the secret alone.
+        text, values = (fake.text, fake.values) if place == "file" else (fake.values[-1], fake.values[-1:])
+        canary = Canary(name, kind.value, place, at, values, self._now_ms())
+        self._plant(place, at, text)
         try:
             self._write((*present, canary))
         except StoreUnavailable:
@@ -109,7 +111,7 @@ class Canaries:
                 raise StoreUnavailable("The vault is not at hand.")
             if at in self._vault.handles():
                 raise Conflict(f"The vault has a secret {at} already.", next_step="Choose another handle.")
-            self._vault.put_secret(at, text.strip())
+            self._vault.put_secret(at, text)
         elif place != "note":
             raise Malformed(f"A canary lies in a file, the vault or a note, not in {place[:40]!r}.")
 
@@ -206,7 +208,7 @@ class Canaries:
             if told["format"] != FORMAT:
                 raise ValueError("another format")
             known = tuple(_parse(each) for each in told["canaries"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if self._stamp is not None:
                 return
             raise StoreUnavailable(

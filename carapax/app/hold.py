@@ -55,11 +55,6 @@ class Hold:
             numbers = [number for number, held in self._held.items() if held.session in (None, session)]
         return max(numbers, default=None)
 
-    def all_held(self) -> int | None:
-        """The incident that holds every session."""
-        with self._lock:
-            return max((number for number, held in self._held.items() if held.session is None), default=None)
-
     def sessions(self) -> frozenset[SessionId]:
         """Every session that an incident of its own holds."""
         with self._lock:

@@ -67,7 +67,7 @@ class IncidentFiles:
             return _damaged(number, str(error.strerror))
         try:
             return _parse(number, json.loads(content.decode("utf-8", "surrogatepass")))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return _damaged(number, type(error).__name__)
 
     def all(self) -> tuple[Incident, ...]:
