@@ -50,6 +50,14 @@ class Home:
         return self.root / "secrets"
 
     @property
+    def vault(self) -> Path:
+        return self.root / "vault"
+
+    @property
+    def vault_door(self) -> Path:
+        return self.run / "vault.sock"
+
+    @property
     def models(self) -> Path:
         return Path(os.environ.get("CARAPAX_MODELS") or self.root / "models")
 
