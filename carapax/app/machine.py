@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from carapax.app.compose import Running
     from carapax.app.factor import Factor
+    from carapax.app.local_egress import EgressDesk
+    from carapax.app.local_vault import VaultDesk
     from carapax.app.local_wards import WardsDesk
     from carapax.app.policy_file import PolicyFile
     from carapax.app.policy_local import PolicyDesk
@@ -193,6 +195,22 @@ class Machine:
             return open_vault(self._home, self._environ)
 
         return WardsDesk(self._home, workspace, vault)
+
+    # the secrets
+
+    def vault(self) -> VaultDesk:
+        from carapax.app.local_vault import VaultDesk
+
+        return VaultDesk(self._home, self._environ)
+
+    # the way out
+
+    def egress(self) -> EgressDesk:
+        import time
+
+        from carapax.app.local_egress import EgressDesk
+
+        return EgressDesk(self.policy_file(), self._home.ledger, int(time.time() * 1000))
 
     # the owner's second factor
 

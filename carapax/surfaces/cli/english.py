@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from carapax.surfaces.cli.english_egress import EGRESS_EN
+from carapax.surfaces.cli.english_vault import VAULT_EN
 from carapax.surfaces.cli.english_wards import WARDS_EN
 
 ENGLISH = {
@@ -503,4 +505,6 @@ Ctrl-C stops a running turn. A trailing backslash continues on the next line.
     "error.list": "List what exists (`carapax sessions`, `carapax approvals`).",
     "error.list_sessions": "List them with `carapax sessions`.",
     **WARDS_EN,
+    **EGRESS_EN,
+    **VAULT_EN,
 }

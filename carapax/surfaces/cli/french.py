@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from carapax.surfaces.cli.french_egress import EGRESS_FR
+from carapax.surfaces.cli.french_vault import VAULT_FR
 from carapax.surfaces.cli.french_wards import WARDS_FR
 
 FRENCH = {
@@ -503,4 +505,6 @@ Ctrl-C arrête le tour en cours. Une barre oblique inverse en fin de ligne conti
     "error.list": "Listez ce qui existe (`carapax sessions`, `carapax approvals`).",
     "error.list_sessions": "Listez-les avec `carapax sessions`.",
     **WARDS_FR,
+    **EGRESS_FR,
+    **VAULT_FR,
 }

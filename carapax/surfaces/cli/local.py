@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from carapax.core.terms.check import Check
 from carapax.core.terms.limit import Budget, Budgets, Span
 from carapax.surfaces.cli.banner import Banner
+from carapax.surfaces.cli.local_egress import LocalEgress
+from carapax.surfaces.cli.local_vault import LocalVault
 from carapax.surfaces.cli.local_wards import LocalWards
 
 
@@ -158,6 +160,12 @@ class Local(Protocol):
 
     # incidents, canaries, the stop of everything
     def wards(self) -> LocalWards: ...
+
+    # the secrets
+    def vault(self) -> LocalVault: ...
+
+    # the way out
+    def egress(self) -> LocalEgress: ...
 
     # the owner's second factor
     def factor_offer(self) -> Mapping[str, Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import re
 
+from carapax.surfaces.cli.parser_egress import egress_grammar
+from carapax.surfaces.cli.parser_vault import vault_grammar
 from carapax.surfaces.cli.parser_wards import canary_grammar, incident_grammar, resume_grammar, stop_grammar
 
 TYPE_CHECKING = False
@@ -22,7 +24,7 @@ MODULES = {
     "chat": "chat", "ask": "turns", "serve": "gateway", "doctor": "machine", "sessions": "sessions",
     "approvals": "turns", "approve": "turns", "deny": "turns", "factor": "factor",
     "undo": "turns", "ledger": "machine", "policy": "policy", "trust": "trust", "redteam": "redteam", "model": "machine",
-    "incident": "incident", "canary": "canary", "resume": "stopping",
+    "incident": "incident", "canary": "canary", "egress": "egress", "resume": "stopping", "vault": "vault",
     "status": "gateway", "stop": "gateway", "token": "gateway", "budget": "machine", "completion": "machine",
 }  # fmt: skip
 SHELLS = ("bash", "zsh", "fish")
@@ -91,7 +93,7 @@ def build_parser(t: Texts) -> Parser:
         ("chat", _chat), ("ask", _ask), ("serve", _serve), ("doctor", _json), ("sessions", _sessions),
         ("approvals", _approvals), ("approve", _approve), ("deny", _deny), ("factor", _factor),
         ("undo", _undo), ("ledger", _ledger), ("policy", _policy), ("trust", _trust), ("redteam", _redteam), ("model", _model),
-        ("incident", _incident), ("canary", _canary), ("resume", resume_grammar),
+        ("incident", _incident), ("canary", _canary), ("egress", _egress), ("resume", resume_grammar), ("vault", _vault),
         ("status", _json), ("stop", stop_grammar), ("token", _token), ("budget", _budget), ("completion", _completion),
     ):  # fmt: skip
         command(name, fill)
@@ -283,8 +285,16 @@ def _budget(p: Parser) -> None:
     _json(p)
 
 
+def _egress(p: Parser) -> None:
+    egress_grammar(p, _action)
+
+
 def _incident(p: Parser) -> None:
     incident_grammar(p, _action, _json_again)
+
+
+def _vault(p: Parser) -> None:
+    vault_grammar(p, _action, _json)
 
 
 def _canary(p: Parser) -> None:
