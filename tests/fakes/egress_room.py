@@ -63,6 +63,7 @@ class Room:
         self.record = self.folder / "proxy.json"
         self.keeper = Keeper([sys.executable, "-I", str(CHILD), str(config)], self.gate, record=self.record)
         self._clients: list[Client] = []
+        self.ways: list[Way] = []
         return self
 
     async def __aexit__(
@@ -76,7 +77,9 @@ class Room:
         """A way with a listener of its own; its port is in `ports`."""
         authorized = mint()
         authorized = dataclasses.replace(authorized, call=dataclasses.replace(authorized.call, session=session))
-        return await self.keeper.open_way(authorized, leases=leases)
+        way = await self.keeper.open_way(authorized, leases=leases)
+        self.ways.append(way)
+        return way
 
     async def listener(self, way: Way) -> tuple[str, int]:
         """A door for a sandbox's clients."""

@@ -33,6 +33,7 @@ class Answering:
         self._host = host
         self._scrubber = Scrubber(secrets)
         self._has_secrets = bool(secrets)
+        self._reported = 0
         self.begun = False
         self.reusable = True
 
@@ -47,15 +48,13 @@ class Answering:
             await self._pass(answer, seconds)
         except Malformed as error:
             raise Refusal("egress.answer", f"{self._host}: {error.what}.", 502, kind=None) from None
-        finally:
-            if self._scrubber.hits:
-                self._way.gate.saw(self._way.call, SignalKind.SCRUBBED, self._scrubber.hits, self._host)
         return not answer.closes
 
     async def _head(self, method: str, seconds: float) -> AnswerHead:
         for _ in range(INTERIM_ANSWERS):
             raw = await self._raw_head(seconds)
             answer = parse_answer(self._scrubber.clean(raw), method)
+            self._report()
             if answer.status >= 200 or answer.status == 101:
                 self._count(len(raw))
                 return answer
@@ -101,8 +100,14 @@ class Answering:
             await self._client.send(LAST_CHUNK)
 
     async def _forward(self, content: bytes, chunked: bool) -> None:
+        self._report()
         if content:
             await self._client.send(chunk_of(content) if chunked else content)
+
+    def _report(self) -> None:
+        hits, self._reported = self._scrubber.hits - self._reported, self._scrubber.hits
+        if hits:
+            self._way.gate.saw(self._way.call, SignalKind.SCRUBBED, hits, self._host)
 
     def _count(self, size: int) -> None:
         if not self._way.count_down(size):
