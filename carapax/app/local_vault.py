@@ -135,7 +135,7 @@ class VaultDesk:
                 found.append({"index": entry.index, "time_ms": entry.time_ms, "kind": entry.kind, "body": entry.body})
         return found[:limit][::-1]
 
-    def _shown(self, handle: str) -> list[str]:
+    def _shown(self, handle: str) -> Sequence[str]:
         return [shown(binding) for binding in self._vault().bindings() if binding.handle == handle]
 
     def _last_uses(self) -> dict[str, int]:
@@ -167,7 +167,7 @@ def _names(entry: Entry, handle: str) -> bool:
     return entry.kind.startswith("vault.") and handle in ("", entry.body.get("handle"))
 
 
-def _made(handle: str, bound: Sequence[Mapping[str, Any]]) -> list[Binding]:
+def _made(handle: str, bound: Sequence[Mapping[str, Any]]) -> Sequence[Binding]:
     made = []
     for each in bound:
         host, port = parse_place(str(each["place"]))

@@ -15,7 +15,7 @@ from carapax.adapters.vault.changes import Change
 from carapax.adapters.vault.environ import EnvironVault
 from carapax.adapters.vault.folder import give_folder
 from carapax.adapters.vault.keys import load_or_create_seed
-from carapax.adapters.vault.keysource import KeySources
+from carapax.adapters.vault.keysource import MACHINE, KeySources
 from carapax.adapters.vault.moving import move_in
 from carapax.adapters.vault.oauth import OAuthResolver, Post, form_post
 from carapax.adapters.vault.sealed import Resolver, SealedVault
@@ -31,7 +31,7 @@ from carapax.ports.ledger import Ledger
 
 def known_bindings() -> dict[str, tuple[Binding, ...]]:
     """Where the keys of the known model services may be used."""
-    found = {}
+    found: dict[str, tuple[Binding, ...]] = {}
     for service in SERVICES.values():
         header = "x-api-key" if service.wire == "anthropic" else "authorization"
         binding = (
@@ -70,7 +70,9 @@ def open_for_proxy(home: Home, environ: Mapping[str, str], user: int | None) -> 
     keys = KeySources.here(home.keys / "vault.key", environ, changes_key=changes_key)
     if user is not None:
         give_folder(home.vault, user, user)
-        keys = replace(keys, machine_seed=load_or_create_seed(home.keys / "vault.key"))
+        # Not beside another source: the key file would be made anew, and mean nothing.
+        if SealedVault.open(home.vault, keys, SystemClock()).source in ("", MACHINE):
+            keys = replace(keys, machine_seed=load_or_create_seed(home.keys / "vault.key"))
     clock, settings = SystemClock(), load_settings(home, {})
 
     async def login() -> str | None:
@@ -81,9 +83,7 @@ def open_for_proxy(home: Home, environ: Mapping[str, str], user: int | None) -> 
     return EnvironVault(sealed, environ, SECRET_VARIABLES, known_bindings())
 
 
-def _resolvers(
-    settings: Settings, secret: Callable[[], Awaitable[str | None]], clock: Clock
-) -> dict[str, Resolver]:
+def _resolvers(settings: Settings, secret: Callable[[], Awaitable[str | None]], clock: Clock) -> dict[str, Resolver]:
     """What finds the values of tokens that are renewed, and of secrets that another vault keeps."""
     resolvers: dict[str, Resolver] = {"oauth": OAuthResolver(_late_post(), clock)}
     if settings.vault_address:

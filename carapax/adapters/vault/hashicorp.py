@@ -16,10 +16,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
-
 from carapax.core.terms.error import Conflict, Malformed, StoreUnavailable
 from carapax.ports.clock import Clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import httpx2
 
 ANSWER_BYTES = 1_048_576
 MAX_PATH_CHARS = 512
@@ -204,6 +206,8 @@ class KvVault:
             headers["x-vault-token"] = token
         if self._namespace:
             headers["x-vault-namespace"] = self._namespace
+        import httpx2
+
         content = b""
         try:
             request = self._client.stream(method, f"/v1/{path}", headers=headers, json=body, follow_redirects=False)

@@ -112,6 +112,8 @@ class KeySources:
     changes_key: bytes = field(default=b"", repr=False)  # authenticates `changes.log`; b"" keeps no log
     cost: Cost = Cost()
     run: Run = run_program
+    # The machine's key read ahead, by a process that gives up its user.
+    machine_seed: bytes = field(default=b"", repr=False)
 
     @classmethod
     def here(cls, machine_key: Path, environ: Mapping[str, str], *, changes_key: bytes = b"") -> KeySources:
@@ -127,14 +129,14 @@ class KeySources:
     def present_key(self, source: str, folder: Folder) -> bytes:
         """The key of a source that needs no person, made at its first use. Raises VaultLocked, StoreUnavailable."""
         if source == MACHINE:
-            return derive(load_or_create_seed(self.machine_key), "source-machine")
+            return derive(self.machine_seed or load_or_create_seed(self.machine_key), "source-machine")
         if source == SYSTEMD:
             return self._systemd_key(folder)
         raise VaultLocked("The vault is locked.")
 
     def find_key(self, source: str, folder: Folder) -> bytes:
         """The key of a source that sealed something before; never a new one. Raises VaultLocked, StoreUnavailable."""
-        if source == MACHINE and find_private_bytes(self.machine_key, KEY_BYTES) is None:
+        if source == MACHINE and not self.machine_seed and find_private_bytes(self.machine_key, KEY_BYTES) is None:
             raise VaultLocked(
                 f"The vault's key {self.machine_key} is not there.", next_step="Restore it from a backup."
             )
