@@ -62,8 +62,8 @@ class EgressDesk:
         allowed = verdict.allowed and not plain
         body: dict[str, Any] = {
             "answer": "allow" if allowed else "deny",
-            "rule": "egress.plain" if verdict.allowed and plain else verdict.rule,
-            "reason": PLAIN if verdict.allowed and plain else verdict.reason,
+            "rule": "egress.plain" if plain else verdict.rule,
+            "reason": PLAIN if plain else verdict.reason,
             "request": f"{method} https://{shown_host(hop)}{plain_path(hop.path)}",
             "tool": tool,
             "tool_answer": "",
@@ -71,14 +71,15 @@ class EgressDesk:
             "line": "",
         }
         body |= _tool_itself(policy, tool)
-        if not verdict.allowed:
+        if not verdict.allowed and not plain:
             body["line"] = self._line_for(hop, tool)
         return body
 
     def proposals(self, hosts: Sequence[str], days: int) -> Sequence[Mapping[str, Any]]:
         """Lines that would let out what was refused in the last days, each with what it widens. Raises Malformed."""
         since_ms = self._now_ms - days * DAY_MS
-        recent = ((e.time_ms, e.body) for e in self._newest_first() if e.time_ms >= since_ms and _is_refused_hop(e))
+        entries = self._newest_first() if self._ledger.is_dir() else iter(())
+        recent = ((e.time_ms, e.body) for e in entries if e.time_ms >= since_ms and _is_refused_hop(e))
         found = propose(recent, self._policy.current().egress, hosts)
         self._proposed = {each.rule.name: each for each in found}
         return [

@@ -81,6 +81,8 @@ def test_the_log_reaches_back_over_pages(policy: PolicyFile, tmp_path: Path) -> 
 def test_without_a_ledger_there_is_nothing_to_show(policy: PolicyFile, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         EgressDesk(policy, tmp_path / "none", CLOCK.ms).log("", False, 10)
+    (found,) = EgressDesk(policy, tmp_path / "none", CLOCK.ms).proposals(["new.example"], 7)
+    assert (found["host"], found["count"]) == ("new.example", 0)
 
 
 def test_why_names_the_line_and_what_the_tool_may(desk: EgressDesk) -> None:
@@ -97,7 +99,8 @@ def test_why_names_the_line_and_what_the_tool_may(desk: EgressDesk) -> None:
 
 
 def test_why_says_that_nothing_goes_in_clear_and_proposes_nothing_for_what_is_not_public(desk: EgressDesk) -> None:
-    assert desk.why("http://pypi.org/", "run_online", "GET")["answer"] == "deny"
+    found = desk.why("http://other.example/", "run_online", "GET")
+    assert (found["answer"], found["rule"], found["line"]) == ("deny", "egress.plain", "")
     assert desk.why("https://127.0.0.1/", "run_online", "GET")["line"] == ""
     assert desk.why("wss://pypi.org/", "run_online", "GET")["answer"] == "deny"
 
