@@ -67,12 +67,14 @@ def _kept(path: Path) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
         ours = stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o022
         if not ours or not 0 < about.st_size <= MAX_PROGRAM_BYTES:
             return None
-        return file.read(MAX_PROGRAM_BYTES)
+        return os.pread(descriptor, about.st_size, 0)
+    finally:
+        os.close(descriptor)
 
 
 def _keep(folder: Path, content: bytes) -> None:

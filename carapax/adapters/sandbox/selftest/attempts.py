@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 X86 = platform.machine() == "x86_64"
 LIBC = ctypes.CDLL(None, use_errno=True)
-BAIT: dict[str, str] = dict(word.split("=", 1) for word in sys.argv[1:])
+BAIT: dict[str, str] = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 NEW_USER, NEW_NET = 0x1000_0000, 0x4000_0000
 
 
