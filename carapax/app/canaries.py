@@ -62,6 +62,7 @@ class Canaries:
         self._stamp: tuple[int, int] | None = None
         self._known: tuple[Canary, ...] = ()
         self._held: tuple[Held, ...] = ()
+        self.on_change: Callable[[], None] = lambda: None  # the file says something else than before
 
     # planting
 
@@ -199,7 +200,10 @@ class Canaries:
         except OSError:
             return  # what was known stays known
         if (seen.st_mtime_ns, seen.st_ino) != self._stamp:
+            before = self._known
             self._read()
+            if self._known != before:
+                self.on_change()
 
     def _read(self) -> None:
         try:

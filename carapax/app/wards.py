@@ -7,8 +7,10 @@ Law: what an earlier gateway held is held before the first turn runs.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -98,8 +100,12 @@ class Wards:
         policy: Callable[[], Policy],
         *,
         cut: Callable[[SessionId | None], None] = lambda _: None,
+        watch: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
-        """Make them act, and hold again what was held. In the loop. Raises StoreUnavailable, SandboxUnavailable."""
+        """Make them act, and hold again what was held. In the loop. Raises StoreUnavailable, SandboxUnavailable.
+
+        `watch` is told of canaries that are planted or removed while the gateway runs; it may block.
+        """
         files = IncidentFiles(self._home.incidents)
         means = Means(walls.freeze, walls.thaw, walls.kill, turns.end, turns.tell)
         incidents = Incidents(files, self.hold, ledger, self._clock, means, Bulletin())
@@ -115,8 +121,9 @@ class Wards:
         )
 
         def halt() -> int:
+            ended = walls.kill(None)
             cut(None)
-            return len(walls.kill(None))
+            return len(ended)
 
         async def settle() -> tuple[int, bool]:
             ended = turns.end(None, EVERYTHING)
@@ -136,7 +143,18 @@ class Wards:
                 next_step="Set CARAPAX_HOME to a folder of your own on a local disk.",
             ) from error
         self.lookout.report_to(breaker.saw)
+        if watch is not None:
+            self._pass_on(watch)
         self._connected = Connected(breaker, incidents, door)
+
+    def _pass_on(self, watch: Callable[[Mapping[str, str]], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def later() -> None:
+            loop.run_in_executor(None, lambda: watch(self.canaries.watched()))
+
+        # Noticed under the canaries' lock, in whichever thread looks at a text.
+        self.canaries.on_change = lambda: _to_loop(loop, later)
 
     def saw(self, signal: Signal) -> None:
         """Tell the breaker; for parts that are made before it. From any thread."""
@@ -163,3 +181,8 @@ def _limits(policy: Callable[[], Policy]) -> Limits:
         return policy().breaker
     except CarapaxError:
         return DEFAULT
+
+
+def _to_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and with it what would be told
+        loop.call_soon_threadsafe(act)
