@@ -15,7 +15,7 @@ from carapax.adapters.vault.changes import Change
 from carapax.adapters.vault.environ import EnvironVault
 from carapax.adapters.vault.folder import give_folder
 from carapax.adapters.vault.keys import load_or_create_seed
-from carapax.adapters.vault.keysource import MACHINE, KeySources
+from carapax.adapters.vault.keysource import MACHINE, PASSPHRASE, KeySources
 from carapax.adapters.vault.moving import move_in
 from carapax.adapters.vault.oauth import OAuthResolver, Post, form_post
 from carapax.adapters.vault.sealed import Resolver, SealedVault
@@ -142,15 +142,15 @@ def examine_vault(home: Home, environ: Mapping[str, str]) -> list[Check]:
         source = vault.source
         if not source:
             return [Check("vault", Standing.OK, "empty")]
-        if vault.locked:
+        if source == PASSPHRASE and vault.locked:
             return [Check("vault", Standing.WARNING, "locked", "`carapax vault unlock` opens it.")]
-        entries = vault.entries()[1]
-        for handle in vault.handles():
+        handles = vault.handles()
+        for handle in handles:
             vault.find_secret(handle)
     except CarapaxError as error:
         return [Check("vault", Standing.FAILED, error.what, error.next_step)]
-    found = f"{len(entries)} secrets sealed, key from {source}"
-    if source == "machine":
+    found = f"{len(handles)} secrets sealed, key from {source}"
+    if source == MACHINE:
         step = "Its key lies on the same disk: `carapax vault protect --systemd`, or `--passphrase`."
         return [Check("vault", Standing.WARNING, found, step)]
     return [Check("vault", Standing.OK, found)]
