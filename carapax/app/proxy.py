@@ -14,16 +14,24 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from carapax.adapters.egress.proxy.conversation import Patience
 from carapax.adapters.egress.proxy.dial import Dial
 from carapax.adapters.egress.proxy.service import Service
+from carapax.adapters.vault.door import open_door, serve_door
+from carapax.adapters.vault.environ import EnvironVault
+from carapax.app.home import Home
+from carapax.app.sealed import open_for_proxy
 from carapax.ports.vault import Secrets
 
 PROXY_USER = 64_243
 """The user and group that the process becomes when it was started as root."""
+
+OWNER = os.getuid()
+"""Whoever started the process; only they and root are heard at the vault's door."""
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
@@ -32,7 +40,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 def main(arguments: list[str] | None = None, secrets: Secrets | None = None) -> int:
     """Run until the link ends. `secrets` is for tests; else the vault that the arguments name is opened."""
     parser = argparse.ArgumentParser(prog="carapax.app.proxy")
-    parser.add_argument("--vault", type=Path, default=None)
+    parser.add_argument("--home", type=Path, default=None, help="Carapax's folder, whose vault is opened")
     parser.add_argument("--trust", type=Path, default=None, help="a PEM file of further certificate authorities")
     parser.add_argument("link", type=int)
     options = parser.parse_args(arguments)
@@ -43,17 +51,36 @@ def main(arguments: list[str] | None = None, secrets: Secrets | None = None) -> 
     dial = Dial(extra_authority=extra)
     dial.trust()
     load_everything()
+    vault, door = open_vault(options.home) if options.home is not None else (None, None)
     give_up_rights()
-    run(link, dial, secrets, Patience())
+    run(link, dial, secrets or vault, Patience(), door and vault and (lambda: serve_door(door, vault.sealed, {OWNER})))
     return 0
 
 
-def run(link: socket.socket, dial: Dial, secrets: Secrets | None, patience: Patience) -> None:
-    """Serve on uvloop until the gateway is gone."""
+def open_vault(home: Path) -> tuple[EnvironVault, socket.socket]:
+    """The vault and its door for a person's passphrase, opened with the first user's rights. Raises StoreUnavailable."""
+    place = Home(home)
+    user = PROXY_USER if os.geteuid() == 0 else None
+    return open_for_proxy(place, os.environ, user), open_door(place.vault_door)
+
+
+def run(
+    link: socket.socket,
+    dial: Dial,
+    secrets: Secrets | None,
+    patience: Patience,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Serve on uvloop until the gateway is gone; what runs `beside` ends with it."""
     import uvloop
 
     async def serve() -> None:
-        await Service(link, dial=dial, secrets=secrets, find_held=held_names, patience=patience).run()
+        aside = asyncio.create_task(beside()) if beside is not None else None
+        try:
+            await Service(link, dial=dial, secrets=secrets, find_held=held_names, patience=patience).run()
+        finally:
+            if aside is not None:
+                aside.cancel()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())
@@ -81,6 +108,10 @@ def load_everything() -> None:
 
     Authority().context("localhost")
     idna.encode(idna.decode("xn--bcher-kva"))
+    if os.geteuid() == 0:
+        import httpx2  # renews tokens
+
+        _ = httpx2
     held_names("", {"": "nothing"})
     for encoding in ("ascii", "latin-1", "utf-8", "idna", "punycode"):
         codecs.lookup(encoding)

@@ -61,9 +61,11 @@ def test_every_attack_is_answered_as_wanted_and_nothing_leaves(tmp_path: Path) -
                 assert not wrong, "\n".join(wrong)
                 assert server.connections == 0
                 assert room.network() == []
+                await room.settled()
                 reported = [kind for kind in gate.kinds() if kind in (SignalKind.MISMATCH, SignalKind.CANARY_USED)]
                 assert reported.count(SignalKind.MISMATCH) == sum(a.rule == CREDENTIAL for a in ATTACKS)
                 assert reported.count(SignalKind.CANARY_USED) == sum(a.rule == "egress.canary" for a in ATTACKS)
+                await room.settled()
                 assert all(SECRET not in detail and CANARY not in detail for *_, detail in gate.signals)
                 traffic = await room.keeper.close_way(way)
                 assert traffic.refused == len(ATTACKS)

@@ -81,6 +81,7 @@ def test_an_echo_in_any_form_and_in_small_pieces_comes_back_scrubbed(tmp_path: P
                 assert len(body) == len(form) + 13
                 assert tells(json.dumps(headers).encode()) == []
                 fresh.close()
+        await room.settled()
         assert room.gate.kinds().count(SignalKind.SCRUBBED) >= 2 * 3 * len(FORMS)
 
     server = play(tmp_path, piecemeal, steps)
@@ -153,6 +154,7 @@ def test_a_secret_is_not_used_beside_its_binding(tmp_path: Path) -> None:
             status, headers, _ = await fresh.ask(get(path, host, f"Authorization: Bearer {word}", method=method))
             assert (status, headers["carapax-refused"]) == (403, "egress.credential"), place
             fresh.close()
+        await room.settled()
         assert room.gate.kinds().count(SignalKind.MISMATCH) == len(places)
 
     server = play(tmp_path, echo, steps, lambda port: [Binding("service", BOUND, port, methods=("GET",), path="/v1")])
@@ -214,6 +216,7 @@ def test_a_lease_is_for_exactly_one_request_once(tmp_path: Path) -> None:
         assert await once("/pay?x=1", "PUT", body) == 403
         assert await once("/pay?x=1", "POST", body) == 200
         assert await once("/pay?x=1", "POST", body) == 403
+        await room.settled()
         assert room.gate.kinds().count(SignalKind.MISMATCH) == 4
 
     server = play(tmp_path, lambda _: Reply(b"paid"), steps, leases=leases)

@@ -247,6 +247,7 @@ def test_a_canary_or_a_placeholder_in_a_websocket_cuts_it(tmp_path: Path, pieces
                         await client.send(masked(text[at : at + size].encode()))
                     await client.end()
                     assert text.encode() not in server.received
+                await room.settled()
                 kinds = room.gate.kinds()
                 assert SignalKind.CANARY_USED in kinds
                 assert SignalKind.MISMATCH in kinds
@@ -411,6 +412,7 @@ def test_a_large_body_streams_on_and_its_late_placeholder_cuts_it(tmp_path: Path
                 late = b"q" * 3_000_000 + dict(way.placeholders)["service"].encode() + b"q" * 100_000
                 await bad.send(get("/", host, method="POST", body=late))
                 await bad.end()
+                await room.settled()
                 assert SignalKind.MISMATCH in room.gate.kinds()
                 assert dict(way.placeholders)["service"].encode() not in server.received
                 assert len(server.requests) == 1

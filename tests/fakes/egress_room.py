@@ -6,6 +6,7 @@ Everything is on loopback: the child's resolver knows made-up names only, and it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import socket
@@ -19,6 +20,7 @@ from typing import Any, Self
 
 from carapax.adapters.egress.keeper import Keeper
 from carapax.core.terms.egress import Binding, Lease, Way
+from carapax.core.terms.error import CarapaxError
 from tests.attacks.sealing import mint
 from tests.fakes.gate import FakeGate
 from tests.fakes.web_server import HOSTS, WebServer
@@ -26,6 +28,37 @@ from tests.fakes.web_server import HOSTS, WebServer
 CHILD = Path(__file__).with_name("egress_child.py")
 SECRET = "s3cr3t-Value_of+the/service-0451"
 WAIT_S = 10
+
+
+def child_argv(
+    folder: Path,
+    *,
+    secrets: Mapping[str, str],
+    bindings: Sequence[Binding] = (),
+    names: Mapping[str, Sequence[Sequence[str]]] = {},
+    trust: str = "",
+    patience: Mapping[str, float] = {},
+    user: bool = False,
+) -> list[str]:
+    """The command of a proxy process that knows these secrets and names. Its log is `folder/network.log`."""
+    log = folder / "network.log"
+    log.touch()
+    config = folder / "child.json"
+    config.write_text(
+        json.dumps(
+            {
+                "secrets": dict(secrets),
+                "bindings": [asdict(binding) for binding in bindings],
+                "names": {name: [["127.0.0.1"]] for name in HOSTS} | {k: list(v) for k, v in names.items()},
+                "trust": trust,
+                "log": str(log),
+                "locked": str(folder / "locked"),
+                "patience": dict(patience),
+                "user": user,
+            }
+        )
+    )
+    return [sys.executable, "-I", str(CHILD), str(config)]
 
 
 @dataclass
@@ -44,24 +77,17 @@ class Room:
     async def __aenter__(self) -> Self:
         self.locked = self.folder / "locked"
         self.log = self.folder / "network.log"
-        self.log.touch()
-        config = self.folder / "child.json"
-        config.write_text(
-            json.dumps(
-                {
-                    "secrets": dict(self.secrets),
-                    "bindings": [asdict(binding) for binding in self.bindings],
-                    "names": {name: [["127.0.0.1"]] for name in HOSTS} | {k: list(v) for k, v in self.names.items()},
-                    "trust": self.server.authority.pem,
-                    "log": str(self.log),
-                    "locked": str(self.locked),
-                    "patience": dict(self.patience),
-                    "user": self.user,
-                }
-            )
+        argv = child_argv(
+            self.folder,
+            secrets=self.secrets,
+            bindings=self.bindings,
+            names=self.names,
+            trust=self.server.authority.pem,
+            patience=self.patience,
+            user=self.user,
         )
         self.record = self.folder / "proxy.json"
-        self.keeper = Keeper([sys.executable, "-I", str(CHILD), str(config)], self.gate, record=self.record)
+        self.keeper = Keeper(argv, self.gate, record=self.record)
         self._clients: list[Client] = []
         self.ways: list[Way] = []
         return self
@@ -104,6 +130,11 @@ class Room:
         assert status == 200, body
         await client.writer.start_tls(context or trust(way), server_hostname=sni or host)
         return client
+
+    async def settled(self) -> None:
+        """Wait until everything that the process has reported so far has come: frames on the link keep their order."""
+        with contextlib.suppress(CarapaxError):
+            await asyncio.to_thread(self.keeper.find_held, "")
 
     def network(self) -> list[str]:
         """Every look-up and dial so far."""

@@ -145,6 +145,10 @@ class Keeper:
         order = {"op": "unlock", "passphrase": passphrase}
         return self.blocking(self._running().order(order), UNLOCK_MS) is True
 
+    def begin(self) -> None:
+        """Start the process now, and not when it is first needed. Blocking. Raises EgressUnavailable."""
+        self._running()
+
     def close(self) -> None:
         """End the process, and start none any more. Blocking, bounded."""
         self._closed = True

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from carapax.adapters.egress.link import BadFrame, Frame, Frames, ancillary, receive, render_frame
-from carapax.core.terms.error import CarapaxError, EgressUnavailable, Malformed, StoreUnavailable, VaultLocked
+from carapax.core.terms.error import CarapaxError, EgressUnavailable, Malformed, Refused, StoreUnavailable, VaultLocked
 
 SEND_MS = 5_000
 STOP_MS = 2_000
 _ERRORS: dict[str, type[CarapaxError]] = {
-    kind.code: kind for kind in (EgressUnavailable, VaultLocked, StoreUnavailable, Malformed)
+    kind.code: kind for kind in (EgressUnavailable, VaultLocked, StoreUnavailable, Malformed, Refused)
 }
 
 

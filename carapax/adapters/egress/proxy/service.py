@@ -35,6 +35,9 @@ from carapax.ports.vault import Secrets
 WAYS = 512
 """Most ways open at a time."""
 
+BESIDE = "kept beside"
+"""The name of a held value that is no handle's present one."""
+
 VERDICT_MS = 15_000
 VALUE_MS = 30_000
 
@@ -193,21 +196,20 @@ class Service:
     async def _held(self, text: str) -> list[str]:
         if self._secrets is None:
             return []
-        values: dict[str, str] = {}
-        for handle in self._secrets.handles():
-            value = await self._value(handle)
-            if value:
-                values[handle] = value
+        values = held_by_name(self._secrets)
+        if values is None:
+            values = {}
+            for handle in self._secrets.handles():
+                if value := await self._value(handle):
+                    values[handle] = value
         return self._find_held(text, values)
 
     async def _unlock(self, passphrase: str) -> bool:
         unlock = getattr(self._secrets, "unlock", None)
         if unlock is None:
             return False
-        answer = unlock(passphrase)
-        if isinstance(answer, Awaitable):
-            answer = await answer
-        return answer is not False
+        # In a thread: a passphrase is stretched slowly on purpose.
+        return await asyncio.to_thread(unlock, passphrase) is not False
 
     async def _value(self, handle: str) -> str | None:
         if self._secrets is None:
@@ -228,6 +230,20 @@ class Service:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def held_by_name(secrets: Secrets) -> dict[str, str] | None:
+    """What a vault holds without asking anybody, when it can say so: also what is being replaced or renews others."""
+    present, others = getattr(secrets, "find_secret", None), getattr(secrets, "held_values", None)
+    if present is None or others is None:
+        return None
+    found: dict[str, str] = {}
+    for handle in secrets.handles():
+        if value := present(handle):
+            found[handle] = value
+    known = set(found.values())
+    rest = (value for value in others() if value not in known)
+    return found | {f"{BESIDE} {number}": value for number, value in enumerate(rest, 1)}
 
 
 class Entrance(Wire):

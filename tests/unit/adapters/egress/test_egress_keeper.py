@@ -53,6 +53,7 @@ def test_a_request_goes_through_a_tunnel_and_is_judged_before_the_look_up(tmp_pa
                 assert traffic.bytes_up > 0
                 assert traffic.bytes_down > 0
                 assert room.gate.closed == [(way.call, traffic)]
+                await room.settled()
                 assert (way.call, SignalKind.HOST, 1, "allowed.example") in room.gate.signals
 
     asyncio.run(play())
@@ -231,6 +232,7 @@ def test_budgets_of_requests_hosts_and_bytes_hold(tmp_path: Path) -> None:
                     with pytest.raises(Refused, match="3 requests"):
                         await client.get(page)
                 assert len(server.requests) == 1
+                await room.settled()
                 assert gate.kinds().count(SignalKind.DENIED) == 3
 
     asyncio.run(play())
@@ -245,6 +247,7 @@ def test_an_answer_over_the_budget_is_cut(tmp_path: Path) -> None:
                 async with room.keeper.client(way, timeout_ms=10_000) as client:
                     with pytest.raises((httpx2.TransportError, Refused)):
                         await client.get(f"https://allowed.example:{server.port}/")
+                await room.settled()
                 assert SignalKind.DENIED in gate.kinds()
 
     asyncio.run(play())
