@@ -19,10 +19,12 @@ from pathlib import Path
 from carapax.adapters.sandbox.admission import Admission
 from carapax.adapters.sandbox.bounds import Bounds, decide_job
 from carapax.adapters.sandbox.bwrap.recipe import find_system
-from carapax.adapters.sandbox.gvisor.launch import Attach, Errand, Plan, launch
+from carapax.adapters.sandbox.gvisor.box import Attach, Errand, Plan, shape_of
+from carapax.adapters.sandbox.gvisor.launch import Ahead, launch
 from carapax.adapters.sandbox.gvisor.mechanism import find_runtime
 from carapax.adapters.sandbox.gvisor.probe import probe_walls
 from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
+from carapax.adapters.sandbox.relay import can_wait
 from carapax.adapters.sandbox.running import RunningJobs
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check, Standing
@@ -57,6 +59,7 @@ class GvisorSandbox:
         self._admission = admission or Admission(key, clock)
         self._running = jobs or RunningJobs()
         self._plan: Plan | None = None
+        self._ahead = Ahead()
         self._threads = ThreadPoolExecutor(self._bounds.jobs, thread_name_prefix="gvisor")
 
     async def run(self, authorized: AuthorizedCall, job: Job) -> Ran:
@@ -94,8 +97,9 @@ class GvisorSandbox:
         return self._running.kill(session)
 
     def close(self) -> None:
-        """Let the idle threads go. No job may be running."""
-        self._threads.shutdown(wait=False)
+        """End the box that is ready and let the idle threads go. No job may be running."""
+        self._ahead.close()
+        self._threads.shutdown(wait=True)
 
     async def _try(self, job: Job, workspace: Path) -> Ran:
         """One attempt of the self-test: by the same launch, without a call of its own."""
@@ -119,7 +123,14 @@ class GvisorSandbox:
     def _blocking(self, errand: Errand) -> Ran:
         plan = self._planned()
         verify_same(self._workspace)
-        return launch(plan, errand)
+        if errand.workspace != self._workspace.path:  # an attempt of the self-test
+            return launch(plan, errand, None)
+        try:
+            return launch(plan, errand, self._ahead)
+        finally:
+            if can_wait():
+                with contextlib.suppress(RuntimeError):  # closed meanwhile
+                    self._threads.submit(self._ahead.prepare, plan, shape_of(errand.job, errand.workspace))
 
     def _planned(self) -> Plan:
         """The plan, made on first use; a machine that is mended needs no restart."""

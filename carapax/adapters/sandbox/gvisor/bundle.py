@@ -62,7 +62,7 @@ def _process(job: Job, argv: tuple[str, ...], shown: Shown) -> dict[str, object]
     return {
         "user": {"uid": UID, "gid": UID},
         "args": list(argv),
-        "env": [f"{name}={value}" for name, value in _environment(job, shown.system).items()],
+        "env": [f"{name}={value}" for name, value in environment(job, shown.system).items()],
         "cwd": INSIDE,
         "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
         "noNewPrivileges": True,
@@ -70,7 +70,8 @@ def _process(job: Job, argv: tuple[str, ...], shown: Shown) -> dict[str, object]
     }
 
 
-def _environment(job: Job, system: System) -> dict[str, str]:
+def environment(job: Job, system: System) -> dict[str, str]:
+    """The fixed few, the job's own, and what leads to its way out."""
     fixed = {"PATH": system.path, "HOME": "/tmp", "LANG": "C.UTF-8", "TERM": "dumb", "USER": "agent"}  # noqa: S108 - inside
     return fixed | dict(job.variables) | dict(way_variables(job.way))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from carapax.adapters.sandbox.gvisor.launch import Plan
+from carapax.adapters.sandbox.gvisor.box import Plan
 from carapax.adapters.sandbox.relay.build import build_relay
 from carapax.adapters.sandbox.selftest import Tried, try_walls
 from carapax.core.terms.check import Check, Standing

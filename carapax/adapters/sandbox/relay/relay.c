@@ -1,7 +1,10 @@
 /* Relay: leads 127.0.0.1:3128 inside a sandbox to the unix socket of its way out, then becomes the job.
  *
  *   relay SOCKET -- PROGRAM [WORD...]
+ *   relay SOCKET            the program is told on the standard input: two numbers of 32 bits (bytes that follow,
+ *                           words of the program), then the program's words and its environment, each ended by NUL
  *
+ * SOCKET `-` is no way out: nothing listens. When the input ends before a program was told, nothing runs.
  * The listener stands before the program begins. The relay is the program's child: the sandbox ends with the program.
  * Bounds: MAX_PAIRS connections at once (further ones wait in the backlog), BUFFER bytes held each way.
  */
@@ -10,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PORT = 3128, MAX_PAIRS = 64, BUFFER = 16384, NO_WAY = 125, NO_PROGRAM = 127 };
+enum { PORT = 3128, MAX_PAIRS = 64, BUFFER = 16384, MAX_TOLD = 1 << 20, NO_WAY = 125, NO_PROGRAM = 127 };
 
 struct flow {
     size_t begin, end;
@@ -137,26 +141,76 @@ static int listen_inside(void) {
     return listener;
 }
 
-int main(int argc, char **argv) {
+/* Starts the relay as a child. Returns 0 when there can be no way out. */
+static int lead(const char *path) {
     struct sockaddr_un way = {.sun_family = AF_UNIX};
-    if (argc < 4 || strcmp(argv[2], "--") != 0 || strlen(argv[1]) >= sizeof way.sun_path) {
+    if (strlen(path) >= sizeof way.sun_path)
+        return 0;
+    strcpy(way.sun_path, path);
+    int listener = listen_inside();
+    pid_t child = listener < 0 ? -1 : fork();
+    if (child < 0)
+        return 0;
+    if (child > 0) {
+        close(listener);
+        return 1;
+    }
+    int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3; i++)
+        dup2(nowhere, i);
+    setsid();
+    serve(listener, &way);
+    _exit(0);
+}
+
+static int read_whole(void *into, size_t size) {
+    for (size_t have = 0; have < size;) {
+        ssize_t got = read(0, (char *)into + have, size - have);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            return 0;
+        if (got > 0)
+            have += (size_t)got;
+    }
+    return 1;
+}
+
+/* Waits for the program to be told and becomes it. Returns when none was told rightly. */
+static void become_told(void) {
+    uint32_t head[2]; /* bytes, words of the program */
+    if (!read_whole(head, sizeof head) || head[0] == 0 || head[0] > MAX_TOLD || head[1] == 0 || head[1] > head[0])
+        return;
+    char *text = malloc(head[0]);
+    char **words = calloc((size_t)head[0] + 3, sizeof *words); /* no more words than bytes, and two ends */
+    if (text == NULL || words == NULL || !read_whole(text, head[0]) || text[head[0] - 1] != 0)
+        return;
+    size_t at = 0, count_told = 0;
+    for (uint32_t begin = 0; begin < head[0]; begin += (uint32_t)strlen(text + begin) + 1) {
+        if (count_told++ == head[1])
+            at++; /* the program's words end with NULL */
+        words[at++] = text + begin;
+    }
+    if (count_told < head[1])
+        return;
+    environ = words + head[1] + 1;
+    if (count_told == head[1])
+        environ = words + at; /* NULL: none */
+    execvp(words[0], words);
+    fprintf(stderr, "%s: %s\n", words[0], strerror(errno));
+    _exit(NO_PROGRAM);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2 && (argc < 4 || strcmp(argv[2], "--") != 0)) {
         fprintf(stderr, "relay: called wrongly\n");
         return NO_WAY;
     }
-    strcpy(way.sun_path, argv[1]);
-    int listener = listen_inside();
-    pid_t child = listener < 0 ? -1 : fork();
-    if (child < 0) {
+    if (strcmp(argv[1], "-") != 0 && !lead(argv[1])) {
         fprintf(stderr, "relay: no way out: %s\n", strerror(errno));
         return NO_WAY;
     }
-    if (child == 0) {
-        int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int i = 0; i < 3; i++)
-            dup2(nowhere, i);
-        setsid();
-        serve(listener, &way);
-        return 0;
+    if (argc == 2) {
+        become_told();
+        return NO_WAY;
     }
     execvp(argv[3], argv + 3);
     fprintf(stderr, "%s: %s\n", argv[3], strerror(errno));

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.sandbox.gvisor import mechanism
-from carapax.adapters.sandbox.gvisor.launch import read_log
+from carapax.adapters.sandbox.gvisor.box import read_log
 from carapax.adapters.sandbox.gvisor.mechanism import FOLDER_MARK, find_runtime, sweep_folders
 from carapax.adapters.sandbox.mark import own_mark
 from carapax.core.terms.error import SandboxUnavailable

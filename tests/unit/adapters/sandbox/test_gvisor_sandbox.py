@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.sandbox.gvisor import GvisorSandbox, launch
+from carapax.adapters.sandbox.gvisor import GvisorSandbox
+from carapax.adapters.sandbox.gvisor import box as boxes
 from carapax.adapters.sandbox.gvisor.bundle import FILES_UID
 from carapax.adapters.sandbox.gvisor.mechanism import FOLDER_MARK
 from carapax.adapters.sandbox.gvisor.pins import Pin
@@ -105,8 +106,8 @@ def test_a_way_leads_to_the_proxy_and_back(workspace: Path, compiled: bool, monk
     echo.join()
     assert (ran.exit_code, ran.output) == (0, b"1000000 hellohello\n"), ran.output.decode()
     assert [way.token for way in echo.ways] == ["token"]
-    assert leftovers() == []
     box.close()
+    assert leftovers() == []
 
 
 def test_a_way_shows_its_authority_and_nothing_more(workspace: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_link_put_in_gits_place_is_refused_before_anything_runs(inside: Inside
 def test_another_folder_than_the_one_looked_at_is_never_shown(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """The swap happens between the look and the mount; the mount's own identity is compared."""
     (inside.workspace / ".git" / "hooks").mkdir(parents=True)
-    real = launch.lay_pins
+    real = boxes.lay_pins
 
     def swapped(pins: tuple[Pin, ...], folder: Path) -> str:
         words = real(pins, folder)
@@ -171,7 +172,7 @@ def test_another_folder_than_the_one_looked_at_is_never_shown(inside: Inside, mo
         (inside.workspace / ".git" / "hooks").symlink_to("/etc")
         return words
 
-    monkeypatch.setattr(launch, "lay_pins", swapped)
+    monkeypatch.setattr(boxes, "lay_pins", swapped)
     with pytest.raises(SandboxUnavailable, match="could not build"):
         inside.shell("echo ran > ran", mount=Mount.WRITE)
     assert not (inside.workspace / "ran").exists()
@@ -223,8 +224,8 @@ def test_a_running_job_is_halted_let_go_on_and_ended_by_session(workspace: Path)
 
     assert asyncio.run(act()).exit_code != 0
     assert jobs.calls() == ()
-    assert leftovers() == []
     box.close()
+    assert leftovers() == []
 
 
 def test_a_cancelled_turn_leaves_no_process(workspace: Path) -> None:
@@ -242,9 +243,9 @@ def test_a_cancelled_turn_leaves_no_process(workspace: Path) -> None:
             await task
 
     asyncio.run(act())
+    box.close()
     assert own_jobs() == []
     assert leftovers() == []
-    box.close()
 
 
 def own_jobs() -> list[int]:
