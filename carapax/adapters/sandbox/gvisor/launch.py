@@ -16,8 +16,6 @@ from carapax.adapters.sandbox.gvisor.box import Box, Errand, Plan, Shape, can_be
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.ports.sandbox import Ran
 
-READY = 1
-
 
 def launch(plan: Plan, errand: Errand, ahead: Ahead | None) -> Ran:
     """Run one job to its end. Raises SandboxUnavailable when a wall could not be built; nothing was started then."""
@@ -37,7 +35,7 @@ def launch(plan: Plan, errand: Errand, ahead: Ahead | None) -> Ran:
 
 
 class Ahead:
-    """Keeps READY boxes of the shape used last. From any thread."""
+    """Keeps one box of the shape used last. From any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
