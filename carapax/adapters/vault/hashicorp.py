@@ -1,8 +1,8 @@
-"""Secrets that stay in a HashiCorp Vault or OpenBao: read when they are used, never kept here.
+"""Secrets that stay in a HashiCorp Vault or OpenBao: read when they are used, leased for a minute, never stored here.
 
 Layer: adapters/vault. KV version 2 over its HTTP API, with a token or an AppRole; `RemoteResolver` implements
 sealed.Resolver for the kind "remote", so bindings stay in the sealed vault. Absent: the connection (`client` is given,
-an httpx2.AsyncClient whose base_url is the address) and any cache of values.
+an httpx2.AsyncClient whose base_url is the address).
 Source: developer.hashicorp.com/vault/api-docs (kv-v2, approle, token). Laws: no error holds a token, a value or an
 answer; one login and one repetition a request, never a loop.
 """
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES = 1_048_576
 MAX_PATH_CHARS = 512
+LEASE_MS = 60_000
+"""So long a value may be used before it is asked for anew: a revocation there holds here within a minute."""
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\Z")
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,128}\Z")
 
@@ -84,7 +86,7 @@ class KvVault:
     ) -> None:
         self._client = client
         self._login = login
-        self._clock = clock
+        self.clock = clock
         self._mount = _checked(Remote(mount)).path
         self._namespace = namespace
         self._token = ""
@@ -147,7 +149,7 @@ class KvVault:
 
     async def _present_token(self) -> str:
         async with self._turn:
-            now_ms = self._clock.now_ms()
+            now_ms = self.clock.now_ms()
             if self._token and self._ends_at_ms and now_ms >= self._ends_at_ms:
                 self._token = ""
             if not self._token:
@@ -193,7 +195,7 @@ class KvVault:
             self._renew_at_ms = 0
 
     def _keep_times(self, lives_s: object, renewable: object) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         lives_ms = lives_s * 1000 if isinstance(lives_s, int) and lives_s > 0 else 0
         self._ends_at_ms = now_ms + lives_ms if lives_ms else 0
         self._renew_at_ms = now_ms + lives_ms * 2 // 3 if lives_ms and renewable is True else 0
@@ -253,24 +255,40 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 
 class RemoteResolver:
-    """Implements sealed.Resolver."""
+    """Implements sealed.Resolver. A value may be used for `lease_ms`, then it is asked for anew."""
 
-    def __init__(self, kv: KvVault) -> None:
+    def __init__(self, kv: KvVault, *, lease_ms: int = LEASE_MS) -> None:
         self._kv = kv
+        self._lease_ms = lease_ms
+        self._leased: dict[str, tuple[int, str]] = {}  # by what is sealed: until when, and the value
+
+    def __repr__(self) -> str:
+        return f"RemoteResolver({self._kv!r})"
 
     async def value(self, handle: str, kept: str) -> tuple[str | None, str | None]:
-        """The value as the server has it now. Raises StoreUnavailable."""
+        """The value as the server had it less than a lease ago. Raises StoreUnavailable; nothing is used then."""
+        if leased := self.held(kept):
+            return leased[0], None
         found = _parsed(kept.encode("utf-8", "replace"))
         try:
             remote = _checked(Remote(str(found.get("path")), str(found.get("field"))))
         except Malformed:
             raise StoreUnavailable(f"What is sealed as {handle!r} names no remote secret.") from None
-        return await self._kv.read(remote), None
+        value = await self._kv.read(remote)
+        if value is not None:
+            self._leased[kept] = (self._kv.clock.monotonic_ms() + self._lease_ms, value)
+        return value, None
 
     def held(self, kept: str) -> tuple[str, ...]:
-        """None: the value is not here."""
-        return ()
+        """The value while its lease lasts; otherwise it is not here."""
+        now_ms = self._kv.clock.monotonic_ms()
+        self._leased = {key: lease for key, lease in self._leased.items() if now_ms < lease[0]}
+        return (self._leased[kept][1],) if kept in self._leased else ()
 
     def present(self, kept: str) -> str | None:
-        """None: the value is not here."""
-        return None
+        """The value while its lease lasts."""
+        return next(iter(self.held(kept)), None)
+
+    def forget(self) -> None:
+        """End every lease."""
+        self._leased.clear()

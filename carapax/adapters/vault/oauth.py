@@ -115,6 +115,9 @@ class OAuthResolver:
         """The access token as it is, if there is one."""
         return _sealed("", kept).access_token or None
 
+    def forget(self) -> None:
+        """Nothing is held between uses."""
+
     async def _renew(self, handle: str, token: OAuth) -> OAuth:
         form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token, "client_id": token.client_id}
         if token.client_secret:

@@ -41,8 +41,6 @@ SECRET_BYTES = 8192
 KEPT_BYTES = 32_768
 """Of a secret with all that belongs to it, as a token that is renewed."""
 FILE_BYTES = 131_072
-LEASE_MS = 60_000
-"""So long the proxy may use a value that it was handed before it asks anew."""
 READ_TRIES = 6
 
 
@@ -59,6 +57,10 @@ class Resolver(Protocol):
 
     def present(self, kept: str) -> str | None:
         """The value that is at hand without asking anybody."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of every value."""
         ...
 
 
@@ -123,7 +125,7 @@ class SealedVault:
 
     def close(self) -> None:
         """Forget the key and the folder."""
-        self._ring.forget()
+        self.lock()
         self._folder.close()
 
     # the key
@@ -150,8 +152,10 @@ class SealedVault:
             self._ring.unlock(passphrase)
 
     def lock(self) -> None:
-        """Forget the key."""
+        """Forget the key, and every value that is leased."""
         self._ring.forget()
+        for resolver in self._resolvers.values():
+            resolver.forget()
 
     def protect(self, source: str, passphrase: str = "") -> None:
         """A new vault key, under this source; every data key is wrapped anew. Cut short, the next write completes it.

@@ -10,7 +10,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from carapax.adapters.vault.hashicorp import ANSWER_BYTES, AppRole, KvVault, Remote, RemoteResolver, parse_remote
+from carapax.adapters.vault.hashicorp import (
+    ANSWER_BYTES,
+    LEASE_MS,
+    AppRole,
+    KvVault,
+    Remote,
+    RemoteResolver,
+    parse_remote,
+)
 from carapax.core.terms.error import CarapaxError, Conflict, Malformed, StoreUnavailable
 from tests.fakes.hashicorp import ROLE, ROOT, SECRET_ID, FakeHashicorp
 from tests.fakes.served import served
@@ -223,18 +231,28 @@ def test_a_place_is_parsed() -> None:
 
 
 def test_a_remote_secret_is_bound_here_and_kept_there(tmp_path: Path) -> None:
-    fake = stocked()
+    fake, clock = stocked(), Clock()
 
     async def act(kv: KvVault) -> None:
         vault = opened(tmp_path, resolvers={"remote": RemoteResolver(kv)})
         vault.put_kept("mail", "remote", PLACE.render())
+        assert vault.find_secret("mail") is None and list(vault.held_values()) == []
         assert await vault.value("mail") == VALUE
         fake.versions["team/mail"].append({"password": "renewed-there"})
-        assert await vault.value("mail") == "renewed-there"  # nothing was kept
-        assert vault.find_secret("mail") is None and list(vault.held_values()) == []
+        clock.now += LEASE_MS - 1
+        assert await vault.value("mail") == VALUE and vault.find_secret("mail") == VALUE
+        assert list(vault.held_values()) == [VALUE]  # also looked for in what leaves, while it is here
+        clock.now += 1
+        assert vault.find_secret("mail") is None
+        assert await vault.value("mail") == "renewed-there"
+        fake.sealed = True
+        vault.lock()
+        assert list(vault.held_values()) == []
+        with pytest.raises(StoreUnavailable):
+            await vault.value("mail")
         assert [entry.kind for entry in vault.entries()[1]] == ["remote"]
 
-    with_kv(fake, act)
+    with_kv(fake, act, clock=clock)
     assert found_in_clear(tmp_path, VALUE, "renewed-there") == []
     with pytest.raises(StoreUnavailable, match="kind 'remote'"):
         asyncio.run(opened(tmp_path).value("mail"))
