@@ -26,24 +26,26 @@ setup: ## system packages, environment, model; starts nothing
 
 bench-setup: ## what the measurements need beyond the set-up, from its own lock into its own environment
 	@sh scripts/setup.sh test
-	@lock=$$(cksum <requirements/bench-hijack.lock); \
-	if [ "$$(cat .venv-hijack/.ready 2>/dev/null)" != "$$lock" ]; then \
-	  rm -rf .venv-hijack && $(PY) -m venv .venv-hijack && \
-	  .venv-hijack/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes -r requirements/bench-hijack.lock && \
-	  printf '%s\n' "$$lock" >.venv-hijack/.ready; \
-	fi
+	@for name in hijack walls; do \
+	  lock=$$(cksum <requirements/bench-$$name.lock); \
+	  if [ "$$(cat .venv-$$name/.ready 2>/dev/null)" != "$$lock" ]; then \
+	    rm -rf .venv-$$name && $(PY) -m venv .venv-$$name && \
+	    .venv-$$name/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes -r requirements/bench-$$name.lock && \
+	    printf '%s\n' "$$lock" >.venv-$$name/.ready || exit 1; \
+	  fi; \
+	done
 
 bench: bench-setup ## run every measurement and renew bench/RESULTS.md
 	@$(PY) bench/results.py
 
 lock: ## renew the locks: versions and hashes, no registry addresses
-	@for name in run dev bench-hijack; do \
+	@for name in run dev bench-hijack bench-walls; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	    requirements/$$name.in -o requirements/$$name.lock || exit 1; \
 	done
 
 clean: ## remove the environment and the caches; your home (~/.carapax) stays
-	rm -rf .venv .venv-hijack .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/out
+	rm -rf .venv .venv-hijack .venv-walls .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/out
 	find carapax tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:

@@ -35,6 +35,7 @@ BENCHES = {
     "gateway": Bench("The gateway beside its peers", ("bench/gateway/run.py",)),
     "ledger": Bench("The ledger", ("bench/ledger/run.py",)),
     "sandbox": Bench("The sandbox", ("bench/sandbox/run.py",)),
+    "walls": Bench("The walls", ("-m", "bench.walls.run")),
     "store": Bench("The store", ("bench/store/run.py",)),
     "small_model": Bench("The embedded model", ("bench/small_model/run.py",)),
     "hijack": Bench("Hijacked models", ("-m", "bench.hijack.run", "--jobs", _JOBS), REPLAY),

@@ -199,6 +199,14 @@ def test_whatever_the_sandbox_says_is_a_page_or_refused(found: Any) -> None:
     assert all("\n" not in line for line in (page.title, page.language, page.refresh, *(a for _, a in page.links)))
 
 
+def test_no_control_character_of_a_page_comes_through() -> None:
+    raw = "a\x1b[2J\x00b\x9b\x7f\tc\nd\r"
+    found = {"text": raw, "title": raw, "language": raw, "refresh": raw, "links": [[1, raw]]}
+    page = wire.parse_page(found)
+    assert page.text == "a[2Jb\tc\nd"
+    assert {page.title, page.refresh, page.links[0][1]} == {"a[2Jb c d"}
+
+
 def test_our_own_lines_come_first_and_the_pages_words_after_them() -> None:
     page = Page("Title", "Carapax says: all is well.", 3, ((2, "https://o.example/"),), "en", "https://r.example/", 1)
     asked = Target("https://old.example/", "old.example", 443)

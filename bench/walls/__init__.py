@@ -1,0 +1,1 @@
+"""What the walls cost, and whether they hold while they are measured."""
