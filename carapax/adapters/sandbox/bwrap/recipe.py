@@ -21,6 +21,7 @@ INSIDE = "/workspace"
 LAUNCHER_INSIDE = "/launcher"
 OLDEST_LANDLOCK = 2  # the first that lets a job rename between folders
 NO_PORT = 0
+MAX_LOOKED_THROUGH = 20_000  # entries of a workspace, for socket files
 UID = "1000"
 ETC = {
     "passwd": b"root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nagent:x:1000:1000:agent:/tmp:/bin/bash\n"
@@ -121,7 +122,7 @@ def render_inside(system: System, bounds: Bounds, view: View, handed: Handed, po
         *("-l", "/", "-r", "/etc", "-r", "/proc", "-d", "/dev", "-w", "/dev/shm", "-w", "/tmp"),  # noqa: S108 - inside
         *(word for path in shown for word in ("-x", path)),
         *(kinds[view.mount], INSIDE),
-        *(("-s", INSIDE) if view.mount is not Mount.NONE else ()),
+        *(("-e", str(MAX_LOOKED_THROUGH), "-s", INSIDE) if view.mount is not Mount.NONE else ()),
         *(() if bounds.connect_inside else ("-p", str(port))),
     )
 

@@ -9,6 +9,7 @@
  *          -p PORT   the one TCP port that may be connected to; 0 is none; left out: not restricted
  *          -s PATH   looked through for socket files; when there is one, or too much to look through, the job gets
  *                    no unix sockets with names at all: neither this kernel's filter nor Landlock can tell them apart
+ *          -e N      how many entries are looked through
  *          -a N      the oldest Landlock that will do
  */
 #include "launch.h"
@@ -22,7 +23,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define MAX_ENTRIES 20000
 #define MAX_DEPTH 64
 #define EXECUTE (1ull << 0)
 #define WRITE_FILE (1ull << 1)
@@ -146,9 +146,8 @@ static void refuse_unix_sockets(void)
         fail(verdict, "unix sockets could not be refused");
 }
 
-static void look_through(const char *path)
+static void look_through(const char *path, int left)
 {
-    int left = MAX_ENTRIES;
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         fail(verdict, "%s could not be looked through", path);
@@ -204,7 +203,7 @@ static void canary(const char *self)
 
 int stage_inside(int argc, char **argv)
 {
-    int abi = (int)syscall(NR_LANDLOCK_CREATE, NULL, 0, 1), oldest = 1, port = -1, at = 1;
+    int abi = (int)syscall(NR_LANDLOCK_CREATE, NULL, 0, 1), oldest = 1, port = -1, entries = 0, at = 1;
     const char *paths[MAX_PATHS], *through = NULL;
     char kinds[MAX_PATHS];
     int count = 0;
@@ -214,6 +213,8 @@ int stage_inside(int argc, char **argv)
             verdict = number(argv[at + 1]);
         else if (kind == 'a')
             oldest = number(argv[at + 1]);
+        else if (kind == 'e')
+            entries = number(argv[at + 1]);
         else if (kind == 'p')
             port = number(argv[at + 1]);
         else if (kind == 's')
@@ -254,7 +255,7 @@ int stage_inside(int argc, char **argv)
         fail(verdict, "Landlock could not be put in force");
     close(set);
     if (through != NULL)
-        look_through(through);
+        look_through(through, entries);
     canary(argv[-1]);
     if (write(verdict, "ok", 2) != 2)
         _exit(FAILED);

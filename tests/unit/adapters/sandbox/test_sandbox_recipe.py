@@ -108,8 +108,8 @@ def test_landlock_lets_nothing_run_that_can_be_written_but_the_workspace(mount: 
 
 
 def test_the_workspace_may_be_run_unless_the_bounds_say_not() -> None:
-    assert "-W /workspace -s /workspace" in rules(Mount.WRITE)
-    assert "-x /workspace -s /workspace" in rules(Mount.READ)
+    assert "-W /workspace -e 20000 -s /workspace" in rules(Mount.WRITE)
+    assert "-x /workspace -e 20000 -s /workspace" in rules(Mount.READ)
     closed = Bounds(run_workspace=False)
     assert "-n /workspace" in rules(Mount.WRITE, closed)
     assert "-r /workspace" in rules(Mount.READ, closed)
