@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from carapax.adapters.providers.catalogue import SECRET_VARIABLES, SERVICES
 from carapax.adapters.vault.binding import service_binding
-from carapax.adapters.vault.changes import Change
+from carapax.adapters.vault.changes import Change, ChangeLog
 from carapax.adapters.vault.environ import EnvironVault
-from carapax.adapters.vault.folder import give_folder
+from carapax.adapters.vault.folder import Folder, give_folder
 from carapax.adapters.vault.keys import load_or_create_seed
 from carapax.adapters.vault.keysource import MACHINE, PASSPHRASE, KeySources
 from carapax.adapters.vault.moving import move_in
@@ -117,7 +117,12 @@ def take_in(home: Home, vault: SealedVault) -> tuple[str, ...]:
     return () if vault.locked else move_in(vault, home.secrets)
 
 
-async def record_changes(vault: SealedVault, ledger: Ledger) -> int:
+def open_changes(home: Home) -> ChangeLog:
+    """The log of changes alone, for a gateway that does not have the vault open. Raises StoreUnavailable."""
+    return ChangeLog(Folder.open(home.vault), load_or_create_seed(home.keys / "changes.seed"))
+
+
+async def record_changes(vault: SealedVault | ChangeLog, ledger: Ledger) -> int:
     """Take the changes of the vault over into the ledger, in order; how many. Raises LedgerUnavailable, StoreUnavailable.
 
     Ended between an entry and the clearing, a change is recorded twice, under the same id; never not at all.

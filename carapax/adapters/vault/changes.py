@@ -93,3 +93,19 @@ def clear_changes(folder: Folder, count: int) -> None:
         content = folder.find(FILE, FILE_BYTES) or b""
         lines = content.splitlines(keepends=True)
         folder.write(FILE, b"".join(lines[count:]))
+
+
+class ChangeLog:
+    """The log of one vault for whoever writes the ledger: it needs no key of the vault and holds no value."""
+
+    def __init__(self, folder: Folder, key: bytes) -> None:
+        self._folder = folder
+        self._key = key
+
+    def pending_changes(self) -> tuple[Change, ...]:
+        """Changes that are not in the ledger yet. Raises StoreUnavailable."""
+        return pending_changes(self._folder, self._key)
+
+    def clear_changes(self, count: int) -> None:
+        """The first `count` are in the ledger now. Raises StoreUnavailable."""
+        clear_changes(self._folder, count)

@@ -17,6 +17,7 @@ from carapax.app.home import Home
 from carapax.app.sealed import (
     examine_vault,
     known_bindings,
+    open_changes,
     open_for_proxy,
     open_sealed,
     open_whole,
@@ -95,7 +96,7 @@ def test_changes_go_into_the_ledger_once_each_and_none_is_lost(home: Home) -> No
 
     async def run() -> None:
         ledger = FileLedger.open(home.ledger, b"s" * 32, "test.example/ledger", Clock())
-        assert await record_changes(open_sealed(home, {}), ledger) == 2
+        assert await record_changes(open_changes(home), ledger) == 2
         await ledger.close()
 
     asyncio.run(run())

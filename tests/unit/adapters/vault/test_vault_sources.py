@@ -242,6 +242,12 @@ def test_a_folder_over_its_bounds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="longer than 9"):
         folder.find("a", 9)
     folder.remove("none")
+    target = tmp_path / "target"
+    target.write_text("untouched")
+    (tmp_path / "f" / "log").symlink_to(target)
+    with pytest.raises(StoreUnavailable):
+        folder.append("log", b"line")
+    assert target.read_text() == "untouched"
     folder.close()
     with pytest.raises(StoreUnavailable):
         folder.names()
