@@ -81,7 +81,6 @@ def _connects() -> Iterator[Attack]:
         yield _line("door", f"CONNECT port {port!r}", MALFORMED, f"CONNECT bound.example:{port} HTTP/1.1\r\n\r\n")
     for name, text in (
         ("without a port", "CONNECT bound.example HTTP/1.1\r\n\r\n"),
-        ("in HTTP/1.0", "CONNECT bound.example:443 HTTP/1.0\r\n\r\n"),
         ("in HTTP/0.9", "CONNECT bound.example:443\r\n\r\n"),
         ("in HTTP/2.0", "CONNECT bound.example:443 HTTP/2.0\r\n\r\n"),
         ("in HTTP/1.10", "CONNECT bound.example:443 HTTP/1.10\r\n\r\n"),

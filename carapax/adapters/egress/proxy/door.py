@@ -66,7 +66,7 @@ class Door:
         if head is None:
             raise Closed
         try:
-            method, target, fields = parse_line(head)
+            method, target, fields = parse_line(head, old=True)
             text = target.decode("ascii")
             if method != "CONNECT":
                 raise _no_tunnel(text)

@@ -56,8 +56,11 @@ class RequestHead:
         return next((value for key, value in self.headers if key == name), None)
 
 
-def parse_line(head: bytes) -> tuple[str, bytes, list[Header]]:
-    """Method, target as written and header fields of a head that ends with its empty line. Raises Malformed."""
+def parse_line(head: bytes, *, old: bool = False) -> tuple[str, bytes, list[Header]]:
+    """Method, target as written and header fields of a head that ends with its empty line. Raises Malformed.
+
+    `old` takes HTTP/1.0 too, in which many clients ask for a tunnel.
+    """
     lines = head[:-4].split(b"\r\n")
     if any(mark in line for line in lines for mark in (b"\r", b"\n", b"\0")):
         raise Malformed("a lone line end or NUL stands in the head")
@@ -66,7 +69,7 @@ def parse_line(head: bytes) -> tuple[str, bytes, list[Header]]:
     found = _LINE.match(lines[0])
     if not found or len(lines[0]) > LINE_BYTES:
         raise Malformed("the request line is not `METHOD target HTTP/1.1`")
-    if found[3] != b"1":
+    if found[3] != b"1" and not old:
         raise Malformed("only HTTP/1.1 is spoken here")
     if len(lines) - 1 > HEADER_FIELDS:
         raise Malformed(f"there are over {HEADER_FIELDS} header fields")

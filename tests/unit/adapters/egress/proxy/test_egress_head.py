@@ -139,6 +139,7 @@ def test_ports_have_to_agree_also_by_default() -> None:
 
 
 def test_the_line_is_read_and_its_method_kept() -> None:
+    assert parse_line(b"CONNECT a.example:443 HTTP/1.0\r\n\r\n", old=True) == ("CONNECT", b"a.example:443", [])
     assert parse_line(b"CONNECT a.example:443 HTTP/1.1\r\nX: 1\r\n\r\n") == ("CONNECT", b"a.example:443", [("x", b"1")])
 
 
