@@ -245,9 +245,10 @@ class Keeper:
         try:
             hop = frame["hop"]
             verdict = await self._gate.judge(CallId(frame["call"]), Hop(**(hop | {"secrets": tuple(hop["secrets"])})))
+            answer = asdict(verdict)
         except Exception:  # noqa: BLE001 - broad: whatever fails in the decider is a refusal
-            verdict = REFUSED
-        process.tell({"id": frame["id"], "answer": asdict(verdict)})
+            answer = asdict(REFUSED)
+        process.tell({"id": frame["id"], "answer": answer})
 
 
 def _silent() -> EgressUnavailable:
