@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import os
 import sys
@@ -25,6 +26,7 @@ from carapax.adapters.sandbox.bwrap.recipe import System, find_system
 from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
 from carapax.adapters.sandbox.running import Record, RunningJobs, reach_group
 from carapax.adapters.sandbox.vm.launch import Errand, Plan, launch
+from carapax.adapters.sandbox.vm.mux import Attach
 from carapax.adapters.sandbox.vm.original import Needs, Original
 from carapax.adapters.sandbox.vm.probe import probe_machine
 from carapax.adapters.sandbox.vm.qemu import plan_shares
@@ -36,6 +38,7 @@ from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.clock import Clock
 from carapax.ports.sandbox import Job, Mount, Ran
 
+PATIENCE = 3  # times as long as in other tiers for each attempt: emulation is slow
 MACHINES = 2  # at once; further jobs wait
 HOST = Path("/")
 _TRIES = itertools.count(1)
@@ -56,6 +59,7 @@ class VmSandbox:
         forbidden: tuple[Path, ...] = (),
         bounds: Bounds | None = None,
         jobs: RunningJobs | None = None,
+        attach: Attach | None = None,
         admission: Admission | None = None,
         kernels: tuple[Path, ...] = (),
         original: Original | None = None,
@@ -65,6 +69,7 @@ class VmSandbox:
         self._forbidden = forbidden
         self._bounds = bounds or Bounds()
         self._running = jobs or RunningJobs()
+        self._attach = attach
         self._admission = admission or Admission(key, clock)
         self._kernels = (*kernels, HOST)
         self.original = original or Original(self._needs)
@@ -78,11 +83,6 @@ class VmSandbox:
         Raises AuthorityInvalid, SandboxUnavailable, Malformed; nothing was started then.
         """
         verified = self._admission.admit(authorized, job)
-        if job.way is not None:
-            raise SandboxUnavailable(
-                "a disposable machine has no way out yet",
-                next_step="Run it without the network, or in the strong tier (policy section `walls`).",
-            )
         call, session = verified.call.call, verified.call.session
         self._running.expect(call, session)
         try:
@@ -131,7 +131,8 @@ class VmSandbox:
     async def _try(self, job: Job, workspace: Path) -> Ran:
         """One attempt of the self-test: by the same launch, without a call of its own."""
         call = CallId(f"self-test-machine-{next(_TRIES)}")
-        return await self._launch(decide_job(job, self._bounds, None), workspace, call, SessionId("self-test"))
+        patient = dataclasses.replace(job, timeout_ms=job.timeout_ms * PATIENCE)
+        return await self._launch(decide_job(patient, self._bounds, None), workspace, call, SessionId("self-test"))
 
     async def _launch(self, job: Job, workspace: Path, call: CallId, session: SessionId) -> Ran:
         cancelled = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -179,6 +180,7 @@ class VmSandbox:
             self._bounds,
             str(interpreter) if interpreter is not None else "",
             str(library) if library is not None else "",
+            self._attach,
         )
 
 

@@ -22,6 +22,7 @@ from carapax.adapters.sandbox.bounds import Bounds
 from carapax.adapters.sandbox.bwrap.recipe import INSIDE, System
 from carapax.adapters.sandbox.cgroup import Tree
 from carapax.adapters.sandbox.vm.copy import MAX_COPY_FILES, Brought, know, read_workspace, write_back
+from carapax.adapters.sandbox.vm.mux import Attach, open_way
 from carapax.adapters.sandbox.vm.original import IGNORE_SHARED, Snapshot, monitor_word
 from carapax.adapters.sandbox.vm.qemu import MEMORY_BYTES
 from carapax.adapters.sandbox.vm.spawn import Inner, Spawned
@@ -61,6 +62,7 @@ class Plan:
     bounds: Bounds
     interpreter: str  # its folder when it is shown beside /usr
     library: str
+    attach: Attach | None = None  # hands the proxy a listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def launch(plan: Plan, errand: Errand) -> Ran:
         owner.callback(os.close, state)
         copy = Spawned(plan.snapshot.machine, Inner(plan.snapshot.memory, state=state), plan.tree, owner)
         owner.callback(errand.ended)
+        if job.way is not None:
+            owner.enter_context(open_way(copy.way, plan.attach, job.way))
         errand.standing(copy)
         with contextlib.suppress(OSError):  # it was killed meanwhile; the talk will find it gone
             copy.monitor.sendall(_restore_words(copy))

@@ -26,7 +26,7 @@ from carapax.adapters.sandbox.bwrap.recipe import System
 from carapax.adapters.sandbox.cgroup import Tree
 from carapax.adapters.sandbox.mark import own_mark
 from carapax.adapters.sandbox.vm.guest import build_archive, build_program
-from carapax.adapters.sandbox.vm.kernel import find_kernel
+from carapax.adapters.sandbox.vm.kernel import find_kernel, read_image
 from carapax.adapters.sandbox.vm.qemu import MEMORY_BYTES, Machine, Share
 from carapax.adapters.sandbox.vm.spawn import Inner, Spawned
 from carapax.adapters.sandbox.vm.wire import Frames
@@ -96,18 +96,27 @@ def take_snapshot(needs: Needs) -> Snapshot:
     if qemu is None:
         raise SandboxUnavailable("qemu is not installed", next_step=_INSTALL)
     kernel = find_kernel(needs.kernels)
-    initial = build_archive(build_program(), kernel, needs.system)
+    initial, image = build_archive(build_program(), kernel, needs.system), _image(kernel.image)
     failed: SandboxUnavailable | None = None
     for accelerator in _accelerators():
         machine = Machine(qemu, needs.bubblewrap, accelerator, needs.shares, needs.system.links)
         began = time.monotonic()
         try:
-            memory, state = _boot(machine, kernel.image, initial, needs.tree)
+            memory, state = _boot(machine, image, initial, needs.tree)
         except SandboxUnavailable as error:
             failed = error
             continue
         return Snapshot(machine, memory, state, kernel.version, _version(qemu), _since_ms(began))
     raise failed or SandboxUnavailable("no accelerator can be used", next_step=_INSTALL)
+
+
+def _image(path: Path) -> bytes:
+    try:
+        return read_image(path)
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"the guest's kernel cannot be read: {error}", next_step="Run `carapax doctor`."
+        ) from error
 
 
 def _accelerators() -> tuple[str, ...]:
@@ -116,9 +125,9 @@ def _accelerators() -> tuple[str, ...]:
     return ("kvm", "tcg") if usable else ("tcg",)
 
 
-def _boot(machine: Machine, image: Path, initial: bytes, tree: Tree | None) -> tuple[int, int]:
+def _boot(machine: Machine, image: bytes, initial: bytes, tree: Tree | None) -> tuple[int, int]:
     with contextlib.ExitStack() as owner, contextlib.ExitStack() as kept:
-        kernel = memory_file("kernel", image.read_bytes())
+        kernel = memory_file("kernel", image)
         owner.callback(os.close, kernel)
         first = memory_file("initial", initial)
         owner.callback(os.close, first)

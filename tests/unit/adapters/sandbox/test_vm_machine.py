@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,70 @@ def test_a_missing_kernel_is_named_with_the_way_to_get_one(tmp_path: Path) -> No
 def test_the_restore_is_timed(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     assert 0 < asyncio.run(machine(tmp_path / "w").time_restore()) < 60_000
+
+
+class Proxy:
+    """Stands behind the way: answers each connection with what came, upper case, once its sender has ended."""
+
+    def __init__(self) -> None:
+        self.ways: list[Way] = []
+        self._threads: list[threading.Thread] = []
+
+    def attach(self, way: Way, listener: int) -> None:
+        self.ways.append(way)
+        served = socket.socket(fileno=socket.dup(listener))
+        served.settimeout(SOON_S)
+        self._threads.append(threading.Thread(target=self._serve, args=(served,)))
+        self._threads[-1].start()
+
+    def _serve(self, listener: socket.socket) -> None:
+        with listener:
+            for _ in range(2):
+                outer, _ = listener.accept()
+                with outer:
+                    outer.settimeout(SOON_S)
+                    got = b"".join(iter(partial(outer.recv, 65_536), b""))
+                    outer.sendall(got.upper())
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(SOON_S)
+            assert not thread.is_alive()
+
+
+ASKS = """
+import hashlib, os, socket
+for size in (5, 300_000):
+    with socket.create_connection(("127.0.0.1", 3128)) as way:
+        sent = (b"carapax" * size)[:size]
+        way.sendall(sent)
+        way.shutdown(socket.SHUT_WR)
+        got = b"".join(iter(lambda: way.recv(65_536), b""))
+        print(got == sent.upper(), len(got))
+print(os.environ["HTTPS_PROXY"], open(os.environ["SSL_CERT_FILE"]).read())
+"""
+
+
+def test_a_way_leads_to_the_proxy_and_nowhere_else(tmp_path: Path) -> None:
+    workspace, proxy = tmp_path / "workspace", Proxy()
+    workspace.mkdir()
+    sandbox = VmSandbox(workspace, KEY, WallClock(), attach=proxy.attach, kernels=(KERNELS,), original=original())
+    way = Way(CallId("ways"), "token", b"the authority")
+    job = Job(("python3", "-I", "-S", "-c", ASKS), way=way, mount=Mount.NONE)
+    ran = asyncio.run(sandbox.run(mint(call="ways"), job))
+    assert ran.output.decode().splitlines() == [
+        "True 5",
+        "True 300000",
+        "http://127.0.0.1:3128 the authority",
+    ], ran
+    assert proxy.ways == [way]
+    proxy.join()
+
+
+def test_without_a_way_nothing_listens_inside(inside: Inside) -> None:
+    assert inside.met('tried(lambda: socket.create_connection(("127.0.0.1", 3128)))') == ["ECONNREFUSED"]
+    with pytest.raises(SandboxUnavailable, match="no proxy"):
+        asyncio.run(inside.sandbox.run(mint(call="w"), Job(("/bin/true",), way=Way(CallId("w"), "token"))))
 
 
 def test_a_way_of_another_call_is_refused(inside: Inside) -> None:
