@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,12 @@ from carapax.adapters.tools.web.engines.duckduckgo import DuckDuckGo
 from carapax.adapters.tools.web.engines.searxng import SearxNg, at_address
 from carapax.adapters.tools.web.engines.tavily import Tavily
 from carapax.adapters.tools.web.engines.terms import Engine, Result, make_result
+from carapax.core.policy.document import parse_policy
+from carapax.core.policy.egress import decide_egress
+from carapax.core.policy.home import home_policy
+from carapax.core.terms.egress import Hop
 from carapax.core.terms.error import SettingsInvalid
+from tests.unit.core.questions import lines_policy
 
 VECTORS = Path(choice.__file__).parents[1] / "vectors"
 ALL: tuple[Engine, ...] = (Brave(), DuckDuckGo(), SearxNg("search.example.org"), Tavily())
@@ -185,3 +192,34 @@ def test_the_policys_lines_let_it_ask_and_nothing_else() -> None:
 )
 def test_a_result_has_an_address_of_the_web(url: object) -> None:
     assert make_result("t", url, "s") is None
+
+
+def judged(engine: Engine, tool: str, *, host: str = "", port: int = 0, path: str = "", method: str = "") -> bool:
+    """What the policy's section says, made of the engine's own lines, to its own request with some of it changed."""
+    lines = f"egress: {json.dumps(choice.egress_rules(engine))}\n"  # JSON is YAML
+    rules = parse_policy(lines_policy("read: allow\n", more=lines)).egress
+    sent = engine.request("a/../b?c", 5, "p")
+    hop = Hop(host or sent.host, port or sent.port, method or sent.method, path or sent.path)
+    return decide_egress(rules, tool, hop).allowed
+
+
+@pytest.mark.parametrize("engine", [*ALL, SearxNg("s.example", 8443, "/searx")], ids=lambda engine: engine.name)
+def test_the_policy_judges_by_these_lines(engine: Engine) -> None:
+    assert judged(engine, "web_search")
+    assert not judged(engine, "web_fetch")
+    assert not judged(engine, "web_search", host="other.example")
+    assert not judged(engine, "web_search", path="/admin")
+    assert not judged(engine, "web_search", method="DELETE")
+    assert not judged(engine, "web_search", port=9_443)
+
+
+def test_the_home_policy_lets_the_tools_read_and_nothing_more() -> None:
+    rules = parse_policy(home_policy(1, datetime.date(2026, 1, 1))).egress
+    sent = DuckDuckGo().request("x", 8, "")
+    assert decide_egress(rules, "web_search", Hop(sent.host, sent.port, sent.method, sent.path)).allowed
+    assert not decide_egress(rules, "web_search", Hop("www.example.org", 443, "GET", "/")).allowed
+    page = Hop("www.example.org", 443, "GET", "/a//b?c=../d")
+    assert decide_egress(rules, "web_fetch", page).allowed
+    assert not decide_egress(rules, "web_fetch", dataclasses.replace(page, method="POST")).allowed
+    for inner in ("127.0.0.1", "169.254.169.254", "::1", "router"):
+        assert not decide_egress(rules, "web_fetch", dataclasses.replace(page, host=inner)).allowed
