@@ -5,13 +5,12 @@ Layer: app. Works on the home's own files, with a gateway or without one. Decidi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from carapax.app.clock import SystemClock
 from carapax.app.home import Home
 from carapax.core.terms.error import CarapaxError, Malformed, StoreUnavailable
-from carapax.core.terms.plain import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +33,13 @@ class WardsDesk:
 
     def incidents(self) -> Sequence[Mapping[str, Any]]:
         from carapax.app.incident_files import IncidentFiles
+        from carapax.core.terms.plain import plain
 
         return [plain(incident) for incident in IncidentFiles(self._home.incidents).all()]
 
     def incident(self, number: int) -> Mapping[str, Any]:
         from carapax.app.incident_files import IncidentFiles
+        from carapax.core.terms.plain import plain
 
         found: Mapping[str, Any] = plain(IncidentFiles(self._home.incidents).read(number))
         return found
@@ -67,7 +68,9 @@ class WardsDesk:
 
     async def _parts(self, session: str) -> list[Mapping[str, Any]]:
         from carapax.adapters.store.sql_store import SqlStore
+        from carapax.app.clock import SystemClock
         from carapax.core.terms.ids import SessionId
+        from carapax.core.terms.plain import plain
 
         store = SqlStore.open(str(self._home.store), SystemClock())
         try:
@@ -107,6 +110,7 @@ class WardsDesk:
 
     def _canaries(self) -> Canaries:
         from carapax.app.canaries import Canaries
+        from carapax.app.clock import SystemClock
 
         canaries = Canaries(self._home.canaries, self._workspace(), self._vault(), SystemClock().now_ms)
         if self._home.root.is_dir():
@@ -116,11 +120,13 @@ class WardsDesk:
     # stopping everything
 
     def stop_all(self) -> Mapping[str, Any]:
+        from dataclasses import asdict
+
         from carapax.adapters.sandbox.running import kill_recorded
         from carapax.app.stopping import stop_everything
 
         try:
-            return {**plain(stop_everything(self._home.run, kill_recorded, SystemClock().now_ms()))}
+            return asdict(stop_everything(self._home.run, kill_recorded, time.time_ns() // 1_000_000))
         except OSError as error:
             raise StoreUnavailable(
                 f"{self._home.stopped} cannot be written: {error.strerror}.",

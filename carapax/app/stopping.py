@@ -1,24 +1,20 @@
 """Stopping everything: from a separate process, within a second, also while the gateway's loop is stuck.
 
-Layer: app. `stop_everything` is what `carapax stop --all` does, in its own process: the file `run/stopped` first (nothing
-runs while it lies there), then every recorded job, then the egress proxy, then the gateway is asked through `run/stop.sock`.
-`StopDoor` is the gateway's end of that socket: a thread of its own, so that no stuck task can keep it from acting.
+Layer: app; light to import. `stop_everything` is what `carapax stop --all` does: the file `run/stopped` first (nothing
+runs while it lies there), then every recorded job, then the egress proxy, then the gateway is asked through
+`run/stop.sock` (`stop_door` is its end).
 Laws: each step is bounded; none depends on the one before; a process is ended only while its start mark is the recorded one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import TimeoutError as LateError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,19 +24,14 @@ from carapax.adapters.sandbox.mark import started
 ANSWER_MS = 300
 """How long the gateway has to answer; over it, that is said and nothing is waited for."""
 
-LOOP_MS = 200
-"""How long the gateway's thread waits for its loop to record and stop the turns."""
-
 MAX_WORD_BYTES = 4_096
-
-LOG = logging.getLogger("carapax.stopping")
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """What stopping everything came to. `answered` is False when a gateway runs and did not answer in time."""
 
-    jobs: int  # ended by this process
+    jobs: int  # that were running
     proxy: bool  # the egress proxy was ended
     gateway: bool  # one was there
     answered: bool
@@ -62,7 +53,7 @@ def stop_everything(run: Path, kill_recorded: Callable[[Path], int], now_ms: int
     told = _ask_gateway(run)
     jobs += kill_recorded(run / "jobs")  # what began before the file was there
     return Stopped(
-        jobs=jobs + int(told.get("jobs", 0)),
+        jobs=max(jobs, int(told.get("jobs", 0))),  # mostly the same ones, seen from both sides
         proxy=proxy,
         gateway=bool(told),
         answered=told.get("answered", False) is True,
@@ -103,7 +94,7 @@ def end_recorded(path: Path) -> bool:
 def _ask_gateway(run: Path) -> Mapping[str, Any]:
     """What the gateway says, {} when there is none, `answered` False when it does not answer in time."""
     try:
-        with _folder(run) as place, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        with short_path(run) as place, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
             asking.settimeout(ANSWER_MS / 1000)
             asking.connect(f"{place}/stop.sock")
             asking.sendall(b"stop\n")
@@ -117,75 +108,10 @@ def _ask_gateway(run: Path) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def _folder(run: Path) -> Iterator[str]:
-    """A short path to the folder: a socket's own may be no longer than 107 bytes."""
+def short_path(run: Path) -> Iterator[str]:
+    """The folder by a short path, because a socket's own may be no longer than 107 bytes."""
     descriptor = os.open(run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
-
-
-# the gateway that is stopped
-
-
-class StopDoor:
-    """Waits at `run/stop.sock` in a thread. `halt` is called there; `settle` in the loop, when it still turns."""
-
-    def __init__(self, run: Path, halt: Callable[[], int], settle: Callable[[], Any]) -> None:
-        self._run, self._halt, self._settle = run, halt, settle
-        self._loop = asyncio.get_running_loop()
-        self._listening: socket.socket | None = None
-        self._thread: threading.Thread | None = None
-
-    def open(self) -> None:
-        """Listen. Raises OSError."""
-        door = self._run / "stop.sock"
-        door.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with _folder(self._run) as place:
-            listening.bind(f"{place}/stop.sock")  # the folder is its owner's alone
-        listening.listen(4)
-        self._listening = listening
-        self._thread = threading.Thread(target=self._wait, args=(listening,), name="stop door", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self._listening is None or self._thread is None:
-            return
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
-        self._listening.close()
-        self._thread.join(2.0)
-        (self._run / "stop.sock").unlink(missing_ok=True)
-
-    def _wait(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                asking, _ = listening.accept()
-            except OSError:
-                return
-            with asking:
-                try:
-                    asking.settimeout(1.0)
-                    if asking.recv(16) == b"stop\n":
-                        asking.sendall(json.dumps(self._stop()).encode())
-                except OSError as error:
-                    LOG.warning("the stop door: %s", error.strerror)
-
-    def _stop(self) -> dict[str, Any]:
-        try:
-            jobs = self._halt()
-        except Exception:  # broad: whatever fails in halting, the turns are still to be stopped and it is said
-            LOG.exception("halting everything")
-            jobs = 0
-        settling = asyncio.run_coroutine_threadsafe(self._settle(), self._loop)
-        try:
-            turns, recorded = settling.result(LOOP_MS / 1000)
-        except LateError:  # it stays queued: a loop that comes back does it then
-            turns, recorded = -1, False
-        except Exception:  # broad: a settling that fails is answered, not left hanging
-            LOG.exception("stopping the turns")
-            turns, recorded = -1, False
-        return {"jobs": jobs, "turns": turns, "recorded": recorded}

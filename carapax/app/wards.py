@@ -23,7 +23,7 @@ from carapax.app.home import Home
 from carapax.app.incident_files import IncidentFiles
 from carapax.app.incidents import Incidents, Means
 from carapax.app.lookout import Lookout
-from carapax.app.stopping import StopDoor
+from carapax.app.stop_door import StopDoor
 from carapax.core.breaker.limits import DEFAULT, Limits
 from carapax.core.policy.document import Policy
 from carapax.core.terms.action import ToolManifest

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from carapax.app import stopping
+from carapax.app import stop_door
 
 STUCK_S = 60.0
 
@@ -24,8 +24,8 @@ async def main(run: Path, stuck: bool) -> None:
         return 2, True
 
     if not stuck:
-        stopping.LOOP_MS = 10_000  # a busy machine is not the subject
-    door = stopping.StopDoor(run, halt, settle)
+        stop_door.LOOP_MS = 10_000  # a busy machine is not the subject
+    door = stop_door.StopDoor(run, halt, settle)
     door.open()
     print("ready", flush=True)
     if stuck:

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.sandbox.mark import started
-from carapax.app import stopping
+from carapax.app import stop_door, stopping
 from carapax.app.hold import Hold
-from carapax.app.stopping import StopDoor, end_recorded, mark_stopped, stop_everything
+from carapax.app.stop_door import StopDoor
+from carapax.app.stopping import end_recorded, mark_stopped, stop_everything
 from carapax.core.terms.error import Conflict, SandboxUnavailable
 from carapax.core.terms.ids import SessionId
 
@@ -76,7 +77,7 @@ def test_without_a_gateway_the_file_lies_there_and_recorded_jobs_are_ended(tmp_p
 def test_a_gateway_that_turns_halts_records_and_stops_its_turns(tmp_path: Path, patient: None) -> None:
     with beside(tmp_path, "turning"):
         done = stop_everything(tmp_path, Killer(tmp_path, 1), 0)
-    assert (done.jobs, done.gateway, done.answered, done.turns, done.recorded) == (4, True, True, 2, True)
+    assert (done.jobs, done.gateway, done.answered, done.turns, done.recorded) == (3, True, True, 2, True)
     assert (tmp_path / "halted").read_text() == "all"
 
 
@@ -85,7 +86,7 @@ def test_a_gateway_whose_loop_is_stuck_halts_all_the_same_and_that_is_said(tmp_p
         done = stop_everything(tmp_path, Killer(tmp_path, 1), 0)
         assert process.poll() is None  # it is still stuck
     assert (tmp_path / "halted").read_text() == "all"
-    assert (done.jobs, done.gateway, done.answered, done.turns, done.recorded) == (4, True, True, -1, False)
+    assert (done.jobs, done.gateway, done.answered, done.turns, done.recorded) == (3, True, True, -1, False)
 
 
 def test_a_gateway_that_is_stopped_itself_is_not_waited_for(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_other_words_at_the_door_do_nothing(tmp_path: Path, word: bytes) -> None
 def test_a_halt_that_fails_still_stops_the_turns(
     tmp_path: Path, patient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "LOOP_MS", 10_000)
+    monkeypatch.setattr(stop_door, "LOOP_MS", 10_000)
 
     async def play() -> None:
         def halt() -> int:
@@ -203,4 +204,4 @@ def test_a_halt_that_fails_still_stops_the_turns(
 
 
 def test_what_is_waited_for_stays_within_a_second() -> None:
-    assert stopping.LOOP_MS < stopping.ANSWER_MS < 500
+    assert stop_door.LOOP_MS < stopping.ANSWER_MS < 500

@@ -146,10 +146,10 @@ def test_a_canary_that_is_planted_while_it_runs_is_passed_on_to_the_proxy(house:
 def test_stopping_everything_kills_cuts_ends_turns_and_is_recorded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from carapax.app import stopping
+    from carapax.app import stop_door, stopping
 
     monkeypatch.setattr(stopping, "ANSWER_MS", 20_000)
-    monkeypatch.setattr(stopping, "LOOP_MS", 10_000)
+    monkeypatch.setattr(stop_door, "LOOP_MS", 10_000)
 
     async def play() -> None:
         wards = house.open()
