@@ -57,7 +57,10 @@ def test_ended_at_any_step_it_is_as_before_or_as_after(
         after = opened(place)
         assert after.find_secret("svc") in allowed
         assert after.find_secret("beside") == "sk-Beside11-meadow-K9w"
-        # What the ending left is completed by the next change, and that change counts.
+        # The next change of whatever else settles it: from then on no file of before counts beside the one of after.
+        after.put_secret("more", "sk-More55-valley-Tr3")
+        assert [each.handle for each in after.entries()[1] if each.following or not each.edition] == []
+        assert after.find_secret("svc") in allowed
         after.put_secret("svc", "sk-Third33-orchard-Pz5")
         assert opened(place).find_secret("svc") == "sk-Third33-orchard-Pz5"
         assert not [each for each in os.listdir(place / "vault") if each.startswith(".")]

@@ -72,6 +72,22 @@ _KINDS: dict[str, Callable[[Body], str]] = {
     "egress": _egress,
     "egress.seen": lambda b: f"{b['tool']}: {b['kind']} {b['detail']}",
     "egress.closed": _carried,
+    **{
+        f"vault.{action}": lambda b: " ".join(filter(None, (b["handle"], b["detail"])))
+        for action in (
+            "set",
+            "rotate",
+            "confirm",
+            "revert",
+            "renew",
+            "bind",
+            "unbind",
+            "remove",
+            "protect",
+            "log_altered",
+        )
+    },
+    "vault.taken_in": lambda b: ", ".join(b["handles"]),
     "undo": lambda b: f"{b['files']} changes of turn {b['turn']}, by {b['by']}",
     "token.created": lambda b: f"{b['name']} ({', '.join(b['scopes'])})",
     "token.revoked": lambda b: f"{b['token']} by {b['by']}",

@@ -6,16 +6,22 @@ import asyncio
 import getpass
 import json
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from carapax.adapters.ledger.file_ledger import FileLedger
+from carapax.adapters.vault.door import open_door, serve_door
+from carapax.adapters.vault.sealed import SealedVault
 from carapax.app.home import Home
 from carapax.app.local_vault import VaultDesk
 from carapax.app.sealed import open_sealed, record_changes
 from carapax.surfaces.cli import codes
 from carapax.surfaces.cli.context import Context
+from carapax.surfaces.cli.entry_line import entry_words
 from tests.unit.adapters.vault.rig import OTHER, PASSPHRASE, VALUE, Clock, found_in_clear
 from tests.unit.surfaces.cli.stage import FakeLocal, Ran, call
 
@@ -202,3 +208,50 @@ def test_the_vault_of_another_user_is_not_opened(local: Local, home: Path) -> No
     vault(local, "set", "svc", given=VALUE)
     os.chmod(home / "vault", 0o755)
     assert "chmod 700" in call(local, "vault", "list").err
+
+
+def test_a_change_is_told_in_words() -> None:
+    body = {"id": "x", "at_ms": 1, "handle": "svc", "detail": "a.example:443"}
+    assert entry_words("vault.bind", body) == "svc a.example:443"
+    assert entry_words("vault.remove", {**body, "detail": ""}) == "svc"
+    assert entry_words("vault.taken_in", {"handles": ["a", "b"]}) == "a, b"
+
+
+@contextmanager
+def running(home: Path) -> Iterator[SealedVault]:
+    """A vault that runs behind its door, as beside a gateway."""
+    sealed = open_sealed(Home(home), {})
+    door = open_door(Home(home).vault_door)
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        with suppress(asyncio.CancelledError):
+            await serve_door(door, sealed, {os.geteuid()})
+
+    serving = loop.create_task(serve())
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serving))
+    thread.start()
+    try:
+        yield sealed
+    finally:
+        loop.call_soon_threadsafe(serving.cancel)
+        thread.join(20)
+        loop.close()
+
+
+def test_the_running_vault_is_unlocked_from_a_terminal(
+    local: Local, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault(local, "set", "svc", given=VALUE)
+    vault(local, "protect", "--passphrase", given=f"{PASSPHRASE}\n")
+    with running(home) as beside:
+        assert beside.locked
+        asked = at_terminal(monkeypatch, "a wrong passphrase")
+        wrong = call(local, "vault", "unlock")
+        assert wrong.code != codes.OK and "not the vault's passphrase" in wrong.err and beside.locked
+        at_terminal(monkeypatch, PASSPHRASE)
+        assert "open" in vault(local, "unlock").out
+        assert beside.find_secret("svc") == VALUE and asked == ["the vault's passphrase (not shown): "]
+        at_terminal(monkeypatch, PASSPHRASE)
+        vault(local, "bind", "svc", "a.example")  # a change beside it counts at its next use
+        assert [each.host for each in beside.bindings()] == ["a.example"]
