@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import carapax
+from carapax.adapters.egress.keeper import Keeper
+from carapax.adapters.egress.kept import KeptEgress
 from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
-from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
-from carapax.adapters.sandbox.running import RunningJobs
 from carapax.adapters.scan.adapter import TextScanner
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.adapters.tools.extract.adapter import ExtractTools
 from carapax.adapters.tools.files.adapter import FileTools
+from carapax.adapters.tools.online.adapter import OnlineTools
 from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
+from carapax.adapters.tools.web.adapter import WebTools
+from carapax.adapters.tools.web.engines.choice import find_engine
 from carapax.adapters.vault.keys import load_or_create_seed
 from carapax.adapters.workspace.adapter import KeptWorkspace
 from carapax.adapters.workspace.labels import WorkspaceLabels
@@ -30,15 +33,17 @@ from carapax.app.clock import SystemClock, spoken_code
 from carapax.app.desk import Desk
 from carapax.app.extraction import Extraction
 from carapax.app.factor import Factor
+from carapax.app.gate import EgressGate
 from carapax.app.gateway import CarapaxGateway, Parts
 from carapax.app.home import Home
 from carapax.app.meter import Meter
-from carapax.app.model_source import ModelSource, open_vault
+from carapax.app.model_source import ModelSource
 from carapax.app.policy_file import PolicyFile
 from carapax.app.recover import recover
+from carapax.app.sealed import open_whole, record_changes, take_in
 from carapax.app.settings import Settings
 from carapax.app.turns import Turns
-from carapax.app.walls import ProvenSandbox
+from carapax.app.walls import Place, Walls, build_walls, open_keeper
 from carapax.app.wards import Wards
 from carapax.core.terms.conversation import Turn
 from carapax.core.terms.error import CarapaxError, SettingsInvalid
@@ -46,6 +51,7 @@ from carapax.core.terms.ids import ApprovalId
 from carapax.core.terms.label import OWNER
 from carapax.core.terms.principal import Principal, Role, Scope
 from carapax.core.terms.tables import Tables
+from carapax.core.terms.tier import Provenance, WallTier
 from carapax.guard.monitor import Guard
 from carapax.ports.clock import Clock
 from carapax.ports.provider import Provider
@@ -62,7 +68,8 @@ class Running:
 
     gateway: CarapaxGateway
     access: Access
-    walls: ProvenSandbox
+    walls: Walls
+    keeper: Keeper
     model: ModelSource | None
     turns: Turns
     interrupted: int
@@ -78,6 +85,7 @@ class Running:
         await self.access.close()
         if self.model is not None:
             await self.model.close()
+        await asyncio.to_thread(self.keeper.close)
         await self._ledger.append("gateway.stopped", {"version": carapax.__version__})
         await self._workspace.close()
         await self._store.close()
@@ -121,12 +129,18 @@ async def compose(
     workspace_path.mkdir(parents=True, exist_ok=True)
     store = SqlStore.open(str(home.store), clock)
     key = secrets.token_bytes(32)
-    wards = Wards.open(home, workspace_path, open_vault(home, environ), clock, lambda: guard.manifests())
-    inner = BwrapSandbox(workspace_path, key, clock, forbidden=(home.root,), jobs=RunningJobs(home.jobs))
-    walls = ProvenSandbox(inner, wards.hold.refuse_run)
+    vault = open_whole(home, environ)
+    taken = take_in(home, vault.sealed)
+    wards = Wards.open(home, workspace_path, vault, clock, lambda: guard.manifests())
+    gate = EgressGate(
+        policy=policy.current, key=key, clock=clock, ledger=ledger, saw=wards.saw, refuse=wards.hold.refuse_run
+    )
+    keeper = open_keeper(home, environ, gate)
+    keeper.watch_for(wards.canaries.watched())
+    walls = build_walls(Place(home, workspace_path, key, clock), keeper, lambda: _floor(policy), wards.hold.refuse_run)
     workspace = KeptWorkspace(workspace_path, home.versions)
     desk = Desk(store, clock, Factor(home.keys, clock), lambda: _approvers(policy))
-    model = ModelSource(home, environ) if provider is None else None
+    model = ModelSource(home, environ, KeptEgress(keeper)) if provider is None else None
     give = provider or (model.current if model is not None else None)
     assert give is not None
     labels = WorkspaceLabels(workspace, store, lambda: _tables(policy).places)
@@ -138,12 +152,19 @@ async def compose(
         store=store,
         approver=desk,
         workspace=workspace,
-        tools=(FileTools(walls), ExtractTools(walls, reader, clock), ShellTools(walls), TalkTools(store, clock)),
+        tools=(
+            FileTools(walls.sandbox),
+            ExtractTools(walls.sandbox, reader, clock),
+            ShellTools(walls.sandbox),
+            TalkTools(store, clock),
+            OnlineTools(walls.sandbox, keeper, gate.refusals),
+            WebTools(walls.sandbox, keeper, find_engine(settings.search_engine, settings.search_address)),
+        ),
         clock=clock,
         key=key,
         new_approval=lambda: ApprovalId(spoken_code(5)),
         labels=labels,
-        scanner=wards.scanner(TextScanner(_secrets(home, environ), lambda: _tables(policy).classes)),
+        scanner=wards.scanner(TextScanner(classes=lambda: _tables(policy).classes, elsewhere=keeper.find_held)),
     )
     meter = Meter(store, clock)
     turns = Turns(
@@ -157,10 +178,16 @@ async def compose(
         hold=wards.hold,
         lookout=wards.lookout,
     )
-    wards.connect(ledger, walls, turns, policy.current)
+    wards.connect(ledger, walls.sandbox, turns, policy.current, cut=keeper.cut)
     access = Access(store, ledger, clock, lambda: _roles(policy))
     parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards)
     await ledger.append("gateway.started", _started_body(policy))
+    if taken:
+        await ledger.append("vault.taken_in", {"handles": list(taken)})
+    await record_changes(vault.sealed, ledger)
+    if vault.sealed.locked:
+        await asyncio.to_thread(keeper.begin)  # its door takes the passphrase
+    vault.sealed.close()  # from here on the proxy's process alone can open it
     interrupted = await recover(
         store,
         ledger,
@@ -169,7 +196,9 @@ async def compose(
         clock,
         lambda turn: turns.resume(turn, _owner(turn)),
     )
-    return Running(CarapaxGateway(parts), access, walls, model, turns, interrupted, ledger, store, workspace, wards)
+    return Running(
+        CarapaxGateway(parts), access, walls, keeper, model, turns, interrupted, ledger, store, workspace, wards
+    )
 
 
 def _tables(policy: PolicyFile) -> Tables:
@@ -196,10 +225,12 @@ def _approvers(policy: PolicyFile) -> frozenset[Role]:
         return frozenset()
 
 
-def _secrets(home: Home, environ: Mapping[str, str]) -> Callable[[], Iterable[str]]:
-    """The vault's values, read anew for each scan of what leaves, and kept nowhere."""
-    vault = open_vault(home, environ)
-    return lambda: (value for handle in vault.handles() if (value := vault.find_secret(handle)) is not None)
+def _floor(policy: PolicyFile) -> Mapping[Provenance, WallTier]:
+    """What the policy wants of the walls beyond the usual; nothing without a valid policy, where nothing runs anyway."""
+    try:
+        return policy.current().walls
+    except CarapaxError:
+        return {}
 
 
 def _owner(turn: Turn) -> Principal:

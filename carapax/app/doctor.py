@@ -181,7 +181,8 @@ def _store(home: Home, clock: SystemClock) -> list[Check]:
 def _model(home: Home, settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     from carapax.adapters.providers.catalogue import EMBEDDED, SERVICES
     from carapax.adapters.providers.embedded.weights import FILE_NAME, MODEL, is_marked
-    from carapax.app.model_source import open_vault, present_choice
+    from carapax.app.model_source import present_choice
+    from carapax.app.sealed import open_whole
 
     choice = present_choice(settings, environ)
     if choice.provider == EMBEDDED:
@@ -196,7 +197,7 @@ def _model(home: Home, settings: Settings, environ: Mapping[str, str]) -> list[C
             ]
         return [Check("model", Standing.OK, f"embedded {MODEL}, digest verified")]
     service = SERVICES[choice.provider]
-    needs = service.needs_key and open_vault(home, environ).find_secret(choice.secret) is None
+    needs = service.needs_key and open_whole(home, environ).find_secret(choice.secret) is None
     if needs:
         return [
             Check("model", Standing.FAILED, f"{choice.label} {choice.model}: no key", "`carapax model` asks for it.")

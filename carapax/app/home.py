@@ -76,6 +76,11 @@ class Home:
         return self.run / "jobs"
 
     @property
+    def build(self) -> Path:
+        """Programs of our own that were compiled here, by digest."""
+        return self.root / "build"
+
+    @property
     def incidents(self) -> Path:
         return self.root / "incidents"
 

@@ -127,7 +127,7 @@ class EgressDesk:
             end = first
 
 
-PLAIN = "It is not encrypted, so it is refused whatever the policy says. Use https."
+PLAIN = "Plain http:// does not leave. Use https:// for this address."
 
 
 def _tool_itself(policy: Policy, tool: str) -> dict[str, str]:
@@ -174,4 +174,4 @@ def _hop(url: str, method: str) -> tuple[Hop, bool]:
 
 
 def _no_address(url: str) -> Malformed:
-    return Malformed(f"{url[:200]!r} is not an address.", next_step="Write it like https://pypi.org/simple/.")
+    return Malformed(f"{url[:200]!r} is not an address.", next_step="Write it like https://example.org/page.")

@@ -190,9 +190,9 @@ class Machine:
             return load_settings(self._home, self._environ).workspace_path()
 
         def vault() -> Vault:
-            from carapax.app.model_source import open_vault
+            from carapax.app.sealed import open_whole
 
-            return open_vault(self._home, self._environ)
+            return open_whole(self._home, self._environ)
 
         return WardsDesk(self._home, workspace, vault)
 
@@ -247,14 +247,15 @@ class Machine:
 
     def model_choices(self) -> Sequence[ModelChoice]:
         from carapax.adapters.providers.catalogue import COMPATIBLE, EMBEDDED, SERVICES
-        from carapax.app.model_source import open_vault, present_choice
+        from carapax.app.model_source import present_choice
+        from carapax.app.sealed import open_whole
         from carapax.app.settings import load_settings
         from carapax.surfaces.cli.local import ModelChoice
 
         settings = load_settings(self._home, self._environ)
         chosen = bool(settings.model_provider) or "CARAPAX_MODEL" in self._environ
         current = present_choice(settings, self._environ)
-        vault = open_vault(self._home, self._environ)
+        vault = open_whole(self._home, self._environ)
         first = ModelChoice(
             EMBEDDED, "Qwen2.5-Coder 1.5B, on this machine", "", current=chosen and current.provider == EMBEDDED
         )
@@ -273,14 +274,15 @@ class Machine:
 
     def set_model(self, name: str, *, model: str, url: str, key: str | None) -> Saved:
         from carapax.adapters.providers.catalogue import SERVICES
-        from carapax.app.model_source import open_vault, present_choice, with_model
+        from carapax.app.model_source import present_choice, with_model
+        from carapax.app.sealed import open_whole
         from carapax.app.settings import load_settings, save_settings
         from carapax.surfaces.cli.local import Saved
 
         settings = with_model(load_settings(self._home, self._environ), name, model, url)
         choice = present_choice(settings, {})
         if key:
-            open_vault(self._home, {}).put_secret(choice.secret or SERVICES[name].secret, key)
+            open_whole(self._home, {}).put_secret(choice.secret or SERVICES[name].secret, key)
         save_settings(self._home, settings)
         return Saved(live=True)
 

@@ -9,26 +9,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from carapax.adapters.egress.direct import DirectEgress
 from carapax.adapters.providers.catalogue import (
     EMBEDDED,
     MODEL_VARIABLE,
-    SECRET_VARIABLES,
     ModelChoice,
     ModelSettings,
     choose_model,
 )
-from carapax.adapters.vault.files import FileVault
 from carapax.app.home import Home
 from carapax.app.settings import Settings, load_settings
+from carapax.ports.egress import Egress
 from carapax.ports.provider import Provider
 
 Build = Callable[[ModelChoice], Provider]
-
-
-def open_vault(home: Home, environ: Mapping[str, str]) -> FileVault:
-    """The secrets of this home."""
-    return FileVault(home.secrets, environ=environ, env_names=SECRET_VARIABLES)
 
 
 def present_choice(settings: Settings, environ: Mapping[str, str]) -> ModelChoice:
@@ -47,10 +40,10 @@ def present_choice(settings: Settings, environ: Mapping[str, str]) -> ModelChoic
 class ModelSource:
     """Gives the present provider. Raises SettingsInvalid when what is chosen cannot be built."""
 
-    def __init__(self, home: Home, environ: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, environ: Mapping[str, str], egress: Egress) -> None:
         self._home = home
         self._environ = environ
-        self._egress = DirectEgress(open_vault(home, environ))
+        self._egress = egress
         self._stamp: object = None
         self._choice: ModelChoice | None = None
         self._provider: Provider | None = None

@@ -30,6 +30,13 @@ class Settings:
     model_base_url: str = ""
     model_secret: str = ""  # a handle, never a value
     model_idle_s: int = 600  # the embedded model's process ends after this long without a request
+    search_engine: str = ""  # "" = duckduckgo; brave, tavily, searxng
+    search_address: str = ""  # of a SearXNG
+    vault_address: str = ""  # of a HashiCorp Vault or OpenBao, for secrets of kind "remote"
+    vault_mount: str = "secret"  # its KV version 2 engine
+    vault_namespace: str = ""
+    vault_role: str = ""  # an AppRole's id; "" = the secret below is a token
+    vault_secret: str = "vault-login"  # noqa: S105 - the handle of the token, or of the AppRole's secret id
 
     def workspace_path(self) -> Path:
         """The workspace's absolute path."""

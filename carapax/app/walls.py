@@ -7,12 +7,27 @@ failure, so the attempts are really made at every start. Law: a failed or unfini
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from carapax.adapters.egress.keeper import Keeper
+from carapax.adapters.providers.catalogue import SECRET_VARIABLES
+from carapax.adapters.sandbox.admission import Admission
+from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
+from carapax.adapters.sandbox.gvisor.adapter import GvisorSandbox
+from carapax.adapters.sandbox.pure.adapter import PureSandbox
+from carapax.adapters.sandbox.running import RunningJobs
+from carapax.adapters.sandbox.tiered import TieredSandbox
+from carapax.app.home import Home
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.core.terms.ids import CallId, SessionId
+from carapax.core.terms.tier import Provenance, WallTier
+from carapax.ports.clock import Clock
+from carapax.ports.egress import Gate
 from carapax.ports.sandbox import Job, Ran, Sandbox
 
 
@@ -59,3 +74,59 @@ class ProvenSandbox:
             return await self._inner.probe()
         except SandboxUnavailable as error:
             return (Check("sandbox", Standing.FAILED, error.what, error.next_step),)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the walls stand: the home that no job may see, the workspace, and the seal's key."""
+
+    home: Home
+    workspace: Path
+    key: bytes
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """The tiers of one gateway. `first` is the one that every start proves; the others are proven before their first job."""
+
+    sandbox: TieredSandbox
+    first: ProvenSandbox
+
+    def prove(self) -> asyncio.Task[Sequence[Check]]:
+        """Start the proof of the default tier once; the same task for everybody."""
+        return self.first.prove()
+
+
+def build_walls(
+    place: Place,
+    keeper: Keeper,
+    floor: Callable[[], Mapping[Provenance, WallTier]],
+    refuse: Callable[[SessionId], None] | None = None,
+) -> Walls:
+    """Every tier of this machine, each proven by itself. Raises SandboxUnavailable when the workspace is unfit."""
+    admission = Admission(place.key, place.clock)  # one for all tiers: a sealed call runs once, wherever
+    jobs = RunningJobs(place.home.jobs)
+    forbidden = (place.home.root,)
+    tiers: dict[WallTier, Sandbox] = {
+        WallTier.PURE: PureSandbox(place.key, place.clock, admission=admission, jobs=jobs),
+        WallTier.DEFAULT: BwrapSandbox(
+            place.workspace, place.key, place.clock,
+            forbidden=forbidden, jobs=jobs, attach=keeper.attach, build=place.home.build, admission=admission,
+        ),
+        WallTier.STRONG: GvisorSandbox(
+            place.workspace, place.key, place.clock,
+            forbidden=forbidden, jobs=jobs, attach=keeper.attach, admission=admission,
+        ),
+    }  # fmt: skip
+    proven = {tier: ProvenSandbox(sandbox, refuse) for tier, sandbox in tiers.items()}
+    return Walls(TieredSandbox(proven, floor), proven[WallTier.DEFAULT])
+
+
+def open_keeper(home: Home, environ: Mapping[str, str], gate: Gate) -> Keeper:
+    """The way to the egress proxy, whose process starts when it is first needed."""
+    argv = (sys.executable, "-I", "-m", "carapax.app.proxy", "--home", str(home.root))
+    passed = {
+        name: environ[name] for name in (*SECRET_VARIABLES.values(), "CREDENTIALS_DIRECTORY") if environ.get(name)
+    }
+    return Keeper(argv, gate, environment=passed, record=home.run / "proxy.json")

@@ -17,9 +17,12 @@ class TextScanner:
     """Both halves behind the port. The vault's values and the policy's classes are asked for anew at each scan."""
 
     def __init__(
-        self, secrets: Callable[[], Iterable[str]] = tuple, classes: Callable[[], Sequence[DataClass]] = tuple
+        self,
+        secrets: Callable[[], Iterable[str]] = tuple,
+        classes: Callable[[], Sequence[DataClass]] = tuple,
+        elsewhere: Callable[[str], Iterable[str]] | None = None,
     ) -> None:
-        self._outgoing = OutgoingScanner(secrets, classes)
+        self._outgoing = OutgoingScanner(secrets, classes, elsewhere=elsewhere)
 
     def scan(self, text: str) -> tuple[Finding, ...]:
         """See `OutgoingScanner.scan`."""

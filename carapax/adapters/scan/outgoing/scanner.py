@@ -20,6 +20,8 @@ MAX_SCAN_CHARS = 1_000_000
 """A longer text is not looked through; that is a finding."""
 
 MAX_FINDINGS = 100
+APART = "\n\0\n"
+"""Between texts that are compared together: no secret has it."""
 
 
 class OutgoingScanner:
@@ -30,8 +32,11 @@ class OutgoingScanner:
         secrets: Callable[[], Iterable[str]] = tuple,
         classes: Callable[[], Sequence[DataClass]] = tuple,
         rules: tuple[Rule, ...] | None = None,
+        elsewhere: Callable[[str], Iterable[str]] | None = None,
     ) -> None:
+        """`elsewhere` compares a text with values that this process does not hold, and names those that stand in it."""
         self._secrets = secrets
+        self._elsewhere = elsewhere
         self._classes = classes
         self._rules = rules
         self._known: tuple[tuple[DataClass, ...], tuple[CompiledClass, ...]] = ((), ())
@@ -43,11 +48,13 @@ class OutgoingScanner:
         found: dict[Finding, None] = {}
         values = disguise(self._secrets())
         classes, broken = self._compiled()
-        for view in views(text):
+        seen = list(views(text))
+        for view in seen:
             for each in self._in_view(view, values, classes):
                 found.setdefault(each)
                 if len(found) >= MAX_FINDINGS:
                     break
+        found |= dict.fromkeys(self._held_elsewhere(view.text for view in seen if not view.loose))
         return tuple(sorted([*broken, *found], key=lambda f: (f.kind != "secret", f.name, f.shown))[:MAX_FINDINGS])
 
     def _in_view(self, view: View, values: tuple[Held, ...], classes: tuple[CompiledClass, ...]) -> Iterable[Finding]:
@@ -60,6 +67,15 @@ class OutgoingScanner:
             for each in classes:
                 for value in each.find(view.text):
                     yield Finding("class", each.name, masked(value), each.leaves)
+
+    def _held_elsewhere(self, texts: Iterable[str]) -> Iterable[Finding]:
+        if self._elsewhere is None:
+            return
+        try:
+            for handle in self._elsewhere(APART.join(texts)):
+                yield Finding("secret", "vault-value", f"the secret {handle}", "deny")
+        except CarapaxError as error:  # what cannot be compared does not leave
+            yield Finding("secret", "text that could not be compared with the vault", error.what[:200], "deny")
 
     def _compiled(self) -> tuple[tuple[CompiledClass, ...], tuple[Finding, ...]]:
         wanted = tuple(self._classes())
