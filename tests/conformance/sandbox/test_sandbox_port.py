@@ -11,15 +11,18 @@ import pytest
 
 from carapax.adapters.sandbox.bwrap import BwrapSandbox
 from carapax.adapters.sandbox.gvisor import GvisorSandbox
+from carapax.adapters.sandbox.vm import VmSandbox
 from carapax.core.terms.check import Standing
 from carapax.core.terms.error import AuthorityInvalid, Malformed
 from carapax.core.terms.ids import SessionId
 from carapax.ports.sandbox import Job, Mount, Ran, Sandbox
+from tests.attacks.machine import machine
 from tests.attacks.sealing import KEY, Inside, WallClock, mint
 
 MAKERS: dict[str, Callable[[Path], Sandbox]] = {
     "bwrap": lambda workspace: BwrapSandbox(workspace, KEY, WallClock()),
     "gvisor": lambda workspace: GvisorSandbox(workspace, KEY, WallClock()),
+    "machine": machine,
 }
 
 
@@ -29,7 +32,7 @@ def inside(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Inside]:
     workspace.mkdir()
     sandbox = MAKERS[request.param](workspace)
     yield Inside(sandbox, workspace)
-    if isinstance(sandbox, BwrapSandbox | GvisorSandbox):
+    if isinstance(sandbox, BwrapSandbox | GvisorSandbox | VmSandbox):
         sandbox.close()
 
 
@@ -142,6 +145,24 @@ def test_a_halted_job_stands_goes_on_and_ends(inside: Inside) -> None:
     ran = asyncio.run(play())
     assert ran.exit_code in (137, None)
     assert inside.sandbox.thaw(None) == inside.sandbox.kill(None) == ()
+
+
+@pytest.mark.parametrize("end", ["time", "cancel"])
+def test_a_halted_jobs_time_goes_on_and_its_end_is_certain(inside: Inside, end: str) -> None:
+    async def play() -> Ran | None:
+        job = Job(("sh", "-c", "touch begun; sleep 600 & sleep 600"), mount=Mount.WRITE, timeout_ms=1_500)
+        running = asyncio.create_task(inside.sandbox.run(mint(call="halted"), job))
+        assert await appears(inside.workspace / "begun")
+        assert inside.sandbox.freeze(None) == ("halted",)
+        if end == "cancel":
+            running.cancel()
+        done, _ = await asyncio.wait((running,), timeout=9)  # far below the bound at which ending is given up
+        assert done
+        return None if running.cancelled() else await running
+
+    ran = asyncio.run(play())
+    assert ran is None if end == "cancel" else ran is not None and ran.ended_by == "time"
+    inside.sandbox.thaw(None)
 
 
 def test_the_probe_tries_everything_and_every_fault_has_a_next_step(inside: Inside) -> None:

@@ -234,6 +234,7 @@ class _Run:
         self._told = b""
         self._said = b""
         self._over = False
+        self._group: Group | None = None  # once the job is in it
         self._inside: int | None = None  # pidfd of the namespace's first process
         self._outside = owner.own(os.pidfd_open(process.pid))
 
@@ -271,6 +272,7 @@ class _Run:
     def _bound(self, first: int, group: Group | None, job: Job) -> None:
         if group is not None and not group.holds(first):
             raise OSError("the job is not in its control group")
+        self._group = group
         for name, value in _ceilings_alone(job) if group is None else ():
             hard = resource.prlimit(first, name)[1]
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -325,6 +327,9 @@ class _Run:
             # The namespace's first process dies last: the kernel ends and reaps all others before it.
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._inside, signal.SIGKILL)
+            if self._group is not None and not _ready(self._inside, 0):
+                with contextlib.suppress(OSError):  # a halted one hears nothing until its group ends it
+                    self._group.kill()
             if not _ready(self._inside, GONE_WITHIN_MS):
                 raise SandboxUnavailable("the job could not be ended", kept="What it did in the workspace is kept.")
         if not _ready(self._outside, GONE_WITHIN_MS):

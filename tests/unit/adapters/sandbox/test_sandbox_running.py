@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from carapax.adapters.sandbox import halt
+from carapax.adapters.sandbox.bwrap import BwrapSandbox
 from carapax.adapters.sandbox.cgroup import Group, Tree, find_tree
 from carapax.adapters.sandbox.mark import started
 from carapax.adapters.sandbox.running import Reach, Record, RunningJobs, kill_recorded, reach_group
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.core.terms.ids import CallId, SessionId
+from carapax.ports.sandbox import Job, Mount, Ran
+from tests.attacks.sealing import KEY, WallClock, mint
 
 A, B = SessionId("a"), SessionId("b")
 ONE, TWO = CallId("one"), CallId("two")
@@ -209,12 +214,8 @@ def test_a_separate_process_ends_a_recorded_job(tmp_path: Path, group: Group) ->
         group.add(other.pid)
         RunningJobs(tmp_path).add(ONE, A, Seen().reach, Record((sleeper.pid,), group))
         assert recorded(tmp_path)["call"] == "one"
-        script = (
-            "import sys; from pathlib import Path; from carapax.adapters.sandbox.running import kill_recorded;"
-            "print(kill_recorded(Path(sys.argv[1])))"
-        )
         told = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path)],
+            [sys.executable, "-c", KILL, str(tmp_path)],
             capture_output=True,
             text=True,
             cwd=Path(__file__).resolve().parents[4],
@@ -289,3 +290,41 @@ def test_without_groups_a_whole_namespace_is_halted_and_let_go_on() -> None:
         made.wait()
         assert made.stdout is not None
         made.stdout.close()
+
+
+KILL = (
+    "import sys; from pathlib import Path; from carapax.adapters.sandbox.running import kill_recorded;"
+    "print(kill_recorded(Path(sys.argv[1])))"
+)
+
+
+@pytest.mark.parametrize("halted", [False, True])
+def test_a_real_job_is_ended_by_a_process_that_knows_only_the_folder(tmp_path: Path, halted: bool) -> None:
+    (tmp_path / "w").mkdir()
+    sandbox = BwrapSandbox(tmp_path / "w", KEY, WallClock(), jobs=RunningJobs(tmp_path / "jobs"))
+    outcome: list[Ran] = []
+    job = Job(("sh", "-c", "touch begun; sleep 600 & sleep 600"), mount=Mount.WRITE)
+    thread = threading.Thread(target=lambda: outcome.append(asyncio.run(sandbox.run(mint(call="long"), job))))
+    thread.start()
+    try:
+        for _ in range(4_000):
+            if (tmp_path / "w" / "begun").exists():
+                break
+            thread.join(0.005)
+        assert recorded(tmp_path / "jobs")["call"] == "long"
+        if halted:
+            assert sandbox.freeze(SessionId("s")) == ("long",)
+        told = subprocess.run(
+            [sys.executable, "-c", KILL, str(tmp_path / "jobs")],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).resolve().parents[4],
+            check=True,
+        )
+        thread.join(20)
+        assert (told.stdout, [ran.exit_code for ran in outcome]) == ("1\n", [137])
+    finally:
+        sandbox.kill(None)
+        thread.join(20)
+        sandbox.close()
+    assert list((tmp_path / "jobs").iterdir()) == []
