@@ -301,6 +301,8 @@ def test_a_tunnel_that_is_opened_is_neither_counted_nor_recorded_and_a_closed_on
     assert [(body["host"], body["answer"]) for body in bench.bodies("egress")] == [
         ("tunnel.example", "allow"), ("evil.example", "deny"),
     ]  # fmt: skip
+    tunnels = bench.ask(call, *[Hop("pypi.org", 443, "CONNECT", "")] * 30)
+    assert all(verdict.allowed for verdict in (*tunnels, *bench.ask(call, GET)))
 
 
 def test_what_the_proxy_sees_reaches_breaker_and_ledger_also_a_while_after_the_end() -> None:

@@ -125,6 +125,7 @@ def test_without_a_host_or_review_the_lines_are_only_shown(local: Local, person:
     assert done.code == codes.OK
     assert "hosts: [a.example]" in done.out
     assert "carapax egress allow --review" in done.err
+    assert "Allow" not in done.err
     assert [each[0] for each in local.calls] == ["proposals"]
 
 
