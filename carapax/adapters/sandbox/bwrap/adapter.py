@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -115,9 +116,8 @@ class BwrapSandbox:
         def standing(group: Group | None, first: int, held: int) -> None:
             self._running.add(call, session, reach_group(group, first, held), Record((first,), group))
 
-        pins = pin_workspace(workspace) if job.mount is Mount.WRITE else ()
         library = own_library() if job.library else ()
-        errand = Errand(job, workspace, pins, library, cancelled, standing, lambda: self._running.remove(call))
+        errand = Errand(job, workspace, library, cancelled, standing, lambda: self._running.remove(call))
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, errand)
         try:
             return await asyncio.shield(running)
@@ -132,6 +132,8 @@ class BwrapSandbox:
     def _blocking(self, errand: Errand) -> Ran:
         plan = self._planned()
         verify_same(self._workspace)
+        if errand.job.mount is Mount.WRITE:
+            errand = dataclasses.replace(errand, pins=pin_workspace(errand.workspace))
         return launch(plan, errand)
 
     def _planned(self) -> Plan:

@@ -43,6 +43,11 @@ _NAMESPACES = ("cgroup", "ipc", "mnt", "pid", "uts")
 _BY_SIGNAL = 128
 _HOLDS = b"ok"
 _DOCTOR = "Run `carapax doctor`."
+_ALLOW = (
+    "Allow user namespaces for this user (`sysctl user.max_user_namespaces`; on Ubuntu also the AppArmor "
+    "setting `kernel.apparmor_restrict_unprivileged_userns`), then run `carapax doctor`."
+)
+_MOVE = "Put the workspace on ext4, xfs, btrfs or tmpfs, or run Carapax as the ordinary user who owns it."
 _REAPER = 1  # bubblewrap's own first process inside
 # Kernels before 5.14 count a user's processes in all user namespaces together; later ones count each namespace.
 _COUNTED_TOGETHER = tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2]) < (5, 14)
@@ -66,11 +71,11 @@ class Errand:
 
     job: Job
     workspace: Path
-    pins: tuple[Pin, ...]
     library: tuple[str, ...]  # folders shown read-only at their own paths
     cancelled: int  # a descriptor that turns readable when it must end early
     standing: Callable[[Group | None, int, int], None]  # group, first process inside, a descriptor of it
     over: Callable[[], None]  # called before any of these is given up
+    pins: tuple[Pin, ...] = ()
 
 
 class _Descriptors:
@@ -444,10 +449,5 @@ def _ready(descriptor: int, within_ms: float) -> bool:
 
 def _not_built(said: bytes) -> SandboxUnavailable:
     line = said.decode("utf-8", "replace").strip().partition("\n")[0]
-    return SandboxUnavailable(
-        f"the sandbox could not be built: {line or 'it gave no reason'}",
-        next_step=(
-            "Allow user namespaces for this user (`sysctl user.max_user_namespaces`; on Ubuntu also the AppArmor "
-            "setting `kernel.apparmor_restrict_unprivileged_userns`), then run `carapax doctor`."
-        ),
-    )
+    what = f"the sandbox could not be built: {line or 'it gave no reason'}"
+    return SandboxUnavailable(what, next_step=_MOVE if "id-mapped" in line else _ALLOW)

@@ -134,9 +134,13 @@ static int mapping(unsigned owner_user, unsigned owner_group, int user)
 static int clone_tree(const char *source, int mapped, int user)
 {
     struct stat about;
-    int tree = (int)syscall(NR_OPEN_TREE, AT_FDCWD, source, TREE_CLONE | TREE_CLOEXEC | AT_RECURSIVE);
+    int tree = (int)syscall(NR_OPEN_TREE, AT_FDCWD, source, TREE_CLONE | TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
     if (tree < 0 || fstat(tree, &about) < 0)
         fail(2, "launcher: %s could not be cloned", source);
+    if (S_ISLNK(about.st_mode)) {
+        errno = 0;
+        fail(2, "launcher: %s became a link", source);
+    }
     struct attributes change = {.propagation = MS_PRIVATE};
     if (mapped) {
         change.set = ATTR_IDMAP;

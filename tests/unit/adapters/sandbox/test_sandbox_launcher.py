@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.sandbox.bwrap import BwrapSandbox
+from carapax.adapters.sandbox.bwrap.launch import _not_built
 from carapax.adapters.sandbox.launcher import build
 from carapax.adapters.sandbox.launcher.build import find_launcher
 from carapax.core.terms.error import SandboxUnavailable
@@ -120,6 +121,26 @@ def test_the_second_stage_runs_nothing_where_the_walls_are_missing() -> None:
     code, told = run("inside", "-x", "/usr", "--", "/usr/bin/echo", "ran")
     assert code == 125
     assert b"ran" not in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a root gateway maps owners")
+def test_a_file_system_that_cannot_map_owners_is_named_with_what_to_do() -> None:
+    code, told = run("outside", "-u", "64242", "-m", "/proc/self/fdinfo", "--", "/usr/bin/echo", "ran")
+    assert code == 125
+    assert b"id-mapped" in told
+    error = _not_built(told)
+    assert "id-mapped" in error.what
+    assert "ordinary user" in error.next_step
+    assert "user namespaces" in _not_built(b"bwrap: no").next_step
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a root gateway clones what is shown")
+@pytest.mark.parametrize("option", ["-m", "-b"])
+def test_a_link_in_the_workspaces_place_is_not_followed(tmp_path: Path, option: str) -> None:
+    (tmp_path / "link").symlink_to("/root")
+    code, told = run("outside", "-u", "64242", option, str(tmp_path / "link"), "--", "/usr/bin/echo", "ran")
+    assert code == 125
+    assert b"link" in told
 
 
 def test_nothing_of_the_library_is_shown_unless_asked(tmp_path: Path) -> None:
