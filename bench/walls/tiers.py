@@ -18,6 +18,7 @@ from carapax.ports.sandbox import Job, Mount, Sandbox
 
 ROUNDS = 60
 STRONG_ROUNDS = 8
+READY_S = 2
 MACHINE_ROUNDS = 5
 AT_ONCE = 50
 UP_S = 60
@@ -73,7 +74,7 @@ async def measure_default(folder: Path) -> list[Figure]:
 
 
 async def measure_strong(folder: Path) -> list[Figure]:
-    """Tier 2: the first job of a sandbox, and the following ones."""
+    """Tier 2: the first job of a sandbox, and one that finds a box ready."""
     try:
         from carapax.adapters.sandbox.gvisor.adapter import GvisorSandbox
     except ImportError as error:
@@ -85,7 +86,8 @@ async def measure_strong(folder: Path) -> list[Figure]:
             sandbox = GvisorSandbox(folder, KEY, WallClock())
             once = walled(sandbox)
             try:
-                for times in (cold, warm):
+                for times, pause_s in ((cold, 0), (warm, READY_S)):
+                    await asyncio.sleep(pause_s)  # as between two steps of a turn: a box is made ready meanwhile
                     began = time.perf_counter()
                     await once()
                     times.append(time.perf_counter() - began)
@@ -93,16 +95,20 @@ async def measure_strong(folder: Path) -> list[Figure]:
                 sandbox.close()
     except SandboxUnavailable as error:
         raise Missing(error.what) from error
-    return [told("tier 2, the first job", median(cold), "ms"), told("tier 2, the next job", median(warm), "ms")]
+    return [
+        told("tier 2, the first job", median(cold), "ms"),
+        told(f"tier 2, a job {READY_S} s later", median(warm), "ms"),
+    ]
 
 
 async def measure_machine(folder: Path) -> list[Figure]:
     """Tier 3: a machine restored for one program."""
     try:
-        from carapax.adapters.sandbox.vm.adapter import VmSandbox
+        from carapax.adapters.sandbox.vm import VmSandbox
+        from tests.attacks.machine import KERNELS
     except ImportError as error:
         raise Missing("tier 3 is not in this tree") from error
-    sandbox = VmSandbox(folder, KEY, WallClock())
+    sandbox = VmSandbox(folder, KEY, WallClock(), kernels=(KERNELS,))
     try:
         await sandbox.time_restore()  # boots the original
         times = [await sandbox.time_restore() / 1000 for _ in range(MACHINE_ROUNDS)]
