@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import functools
 import os
 import resource
 import socket
@@ -49,11 +50,16 @@ def main(arguments: list[str] | None = None, secrets: Secrets | None = None) -> 
     os.set_inheritable(options.link, False)
     extra = options.trust.read_text("ascii") if options.trust is not None else ""
     dial = Dial(extra_authority=extra)
-    dial.trust()
-    load_everything()
-    vault, door = open_vault(options.home) if options.home is not None else (None, None)
+    if os.geteuid() == 0:
+        dial.trust()
+        load_everything()
+    beside = None
+    if options.home is not None:
+        vault, door = open_vault(options.home)
+        secrets = secrets or vault
+        beside = functools.partial(serve_door, door, vault.sealed, {OWNER})
     give_up_rights()
-    run(link, dial, secrets or vault, Patience(), door and vault and (lambda: serve_door(door, vault.sealed, {OWNER})))
+    run(link, dial, secrets, Patience(), beside)
     return 0
 
 
@@ -108,15 +114,13 @@ def load_everything() -> None:
 
     Authority().context("localhost")
     idna.encode(idna.decode("xn--bcher-kva"))
-    if os.geteuid() == 0:
-        import httpx2  # renews tokens
+    import httpx2  # renews tokens
 
-        _ = httpx2
     held_names("", {"": "nothing"})
     for encoding in ("ascii", "latin-1", "utf-8", "idna", "punycode"):
         codecs.lookup(encoding)
     own_addresses()
-    _ = (concurrent.futures.thread, unicodedata, uvloop.new_event_loop)
+    _ = (concurrent.futures.thread, unicodedata, uvloop.new_event_loop, httpx2)
 
 
 def give_up_rights() -> None:

@@ -15,7 +15,7 @@ from carapax.core.terms.signal import SignalKind
 from tests.attacks.egress_requests import CANARY
 from tests.fakes.egress_room import SECRET, Client, Room, get, trust
 from tests.fakes.gate import FakeGate
-from tests.fakes.web_server import Reply, WebServer, echo
+from tests.fakes.web_server import Got, Reply, WebServer, echo
 
 FREE = "allowed.example"
 SOCKET = (
@@ -352,6 +352,26 @@ def test_an_answer_that_reads_in_two_ways_is_not_passed_on(tmp_path: Path, raw: 
                 client = await room.tunnel(await room.listener(way), way, FREE, server.port)
                 status, headers, _ = await client.ask(get("/", f"{FREE}:{server.port}"))
                 assert (status, headers["carapax-refused"]) == (502, "egress.answer")
+
+    asyncio.run(run())
+
+
+def test_what_a_service_sends_unasked_answers_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        first = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
+        poison = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+
+        def answer(got: Got) -> Reply:
+            return Reply(raw=first + poison) if got.path == "/1" else Reply(b"honest")
+
+        with WebServer(answer) as server:
+            async with Room(tmp_path, server) as room:
+                way = await room.way()
+                client = await room.tunnel(await room.listener(way), way, FREE, server.port)
+                host = f"{FREE}:{server.port}"
+                assert (await client.ask(get("/1", host)))[2] == b"first"
+                assert (await client.ask(get("/2", host)))[2] == b"honest"
+                assert server.connections == 2
 
     asyncio.run(run())
 

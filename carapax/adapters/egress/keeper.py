@@ -31,7 +31,8 @@ from carapax.ports.egress import Gate
 if TYPE_CHECKING:
     from carapax.adapters.egress.inside import WayClient
 
-OPEN_MS = 10_000
+START_MS = 15_000
+OPEN_MS = 15_000
 ATTACH_MS = 5_000
 FIND_HELD_MS = 2_000
 CUT_MS = 500
@@ -138,7 +139,9 @@ class Keeper:
 
     def find_held(self, text: str) -> tuple[str, ...]:
         """The handles of secrets that stand in a text, in any disguise. Blocking. Raises EgressUnavailable, VaultLocked."""
-        return tuple(self.blocking(self._running().order({"op": "find_held", "text": text}), FIND_HELD_MS))
+        process = self._running()
+        process.wait_ready(START_MS)
+        return tuple(self.blocking(process.order({"op": "find_held", "text": text}), FIND_HELD_MS))
 
     def unlock(self, passphrase: str) -> bool:
         """Hand the vault its passphrase; False when it is not the one. Blocking. Raises EgressUnavailable."""

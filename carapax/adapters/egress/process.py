@@ -47,6 +47,7 @@ class ProxyProcess:
         self._lock = threading.Lock()
         self._waiting: dict[int, concurrent.futures.Future[Any]] = {}
         self._number = 0
+        self._ready = threading.Event()
         self.alive = True
         mine, theirs = socket.socketpair()
         try:
@@ -73,6 +74,10 @@ class ProxyProcess:
     @property
     def pid(self) -> int:
         return self._child.pid
+
+    def wait_ready(self, most_ms: int) -> None:
+        """Wait until it serves (or is gone, which the next order tells). Blocking; an event loop is not to call it."""
+        self._ready.wait(most_ms / 1000)
 
     def order(self, frame: Frame, descriptors: Sequence[int] = ()) -> concurrent.futures.Future[Any]:
         """Send an order; its answer comes in the future, or a CarapaxError. From any thread."""
@@ -132,6 +137,9 @@ class ProxyProcess:
             self._bury()
 
     def _arrived(self, frame: Frame) -> None:
+        if "ready" in frame:
+            self._ready.set()
+            return
         if "ok" not in frame and "error" not in frame:
             self._heard(self, frame)
             return
@@ -151,6 +159,7 @@ class ProxyProcess:
         with self._lock:
             self.alive = False
             waiting, self._waiting = self._waiting, {}
+        self._ready.set()
         self._sock.close()
         self._drop_record()
         for future in waiting.values():

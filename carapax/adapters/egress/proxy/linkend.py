@@ -37,12 +37,13 @@ class LinkEnd:
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] | None = None
 
-    async def run(self) -> None:
-        """Until the gateway is gone."""
+    async def run(self, first: Frame) -> None:
+        """Say the first thing, then serve until the gateway is gone."""
         loop = asyncio.get_running_loop()
         self._sock.setblocking(False)
         self._over = loop.create_future()
         loop.add_reader(self._sock.fileno(), self._readable)
+        self.tell(first)
         try:
             await self._over
         finally:

@@ -63,7 +63,7 @@ class Service:
     async def run(self) -> None:
         """Serve until the gateway is gone; then nothing is open any more."""
         try:
-            await self._link.run()
+            await self._link.run({"ready": True})
         finally:
             for way in self._ways.values():
                 way.close()
