@@ -11,6 +11,7 @@ import pytest
 
 from carapax.adapters.sandbox.gvisor.bundle import FILES_UID
 from carapax.adapters.sandbox.mark import own_mark
+from carapax.core.terms.error import SandboxUnavailable
 from carapax.ports.sandbox import Job, Mount
 from tests.attacks.sealing import mint
 from tests.attacks.strong import each, strong
@@ -32,6 +33,15 @@ def test_carapaxs_own_folder_is_not_there(tmp_path: Path, state: Path) -> None:
         assert set(met.values()) <= {"ENOENT", "EACCES"}, met
         home = inside.shell(f"find {Path.home()} -maxdepth 1 -mindepth 1 2>/dev/null").output.split()
         assert len(home) <= 1  # the way to the interpreter, when it is installed there
+
+
+def test_a_workspace_replaced_after_the_start_is_refused(tmp_path: Path, state: Path) -> None:
+    with strong(tmp_path, forbidden=(state,)) as inside:
+        assert inside.run("true").exit_code == 0
+        inside.workspace.rename(tmp_path / "moved")
+        inside.workspace.symlink_to(state)
+        with pytest.raises(SandboxUnavailable, match="replaced"):
+            inside.run("cat", "secret")
 
 
 def test_the_system_cannot_be_changed(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ _NO_PROGRAM = 127
 _FAILED = 128  # runsc's own failure; a job may also exit so, which the log tells apart
 _PROGRAM_FAULT = re.compile(r"(?:error finding executable|failed to load) .*?: ([a-z ]+)$")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_STAGE = ("unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c")
+_AS_ORDINARY = ("--user", "--map-root-user")
+_UNSHARE = ("/usr/bin/unshare",)
+_STAGE = ("--mount", "--propagation", "private", "--", "/bin/sh", "-c")
 # When the gateway dies first, `read` meets the end and nothing runs.
 _GATED = 'read -r go && {pins}: > begun && unset PATH W PWD OLDPWD && exec "$@"'
 
@@ -142,7 +144,8 @@ class Box:
             authority.touch()
             self._listen(folder / "way")
         way = folder / "way" if shape.led or self._job is None else None
-        shown = Shown(self._plan.system, self._plan.bounds, shape.workspace, way, authority, pinned)
+        ordinary = self._plan.runtime.ordinary
+        shown = Shown(self._plan.system, self._plan.bounds, shape.workspace, way, authority, ordinary, pinned)
         pattern = self._job or Job((), mount=shape.mount, processes=shape.processes, library=shape.library)
         lay_root(folder / "rootfs", pattern, shown)
         config = render_config(pattern, argv, shown, uid=os.geteuid(), gid=os.getegid())
@@ -176,7 +179,15 @@ class Box:
         gated = self._gated if self._job is None else f'{self._gated} < "$0"'
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own words; the job's are in the bundle
-                [*_STAGE, gated, self._input(), self._plan.runtime.program, *self._words()],
+                [
+                    *_UNSHARE,
+                    *_AS_ORDINARY[: 2 * self._plan.runtime.ordinary],
+                    *_STAGE,
+                    gated,
+                    self._input(),
+                    self._plan.runtime.program,
+                    *self._words(),
+                ],
                 env={"PATH": _PATH, "W": str(self.shape.workspace)},
                 cwd=self._folder,
                 stdin=gate_end,

@@ -2,8 +2,9 @@
 
 Layer: adapters/sandbox/gvisor. Owns what is visible inside and how; the probe runs the same bundle.
 `render_config` is pure: same job, same bytes. `lay_root` makes the folders and fixed files of a root.
-Who runs: the job is 1000 inside, which is the gateway's user on the host, so files keep their owner; the process
-that opens files for it is host user FILES_UID, never root.
+Who runs, under a gateway that is root: the job is 1000 inside, which is the gateway's user on the host, so files keep
+their owner; what opens files for it is host user FILES_UID. Under an ordinary user there is only that user on the host,
+whom the kernel inside shows as 0, without a privilege.
 Laws: nothing of the host is writable inside but the workspace; every tmpfs has a size; no capability is given.
 """
 
@@ -25,6 +26,10 @@ UID = 1000
 FILES_UID = 64_243  # host user and group of the process that opens files; nobody's on any distribution, and no job's
 RELAY_INSIDE = "/run/carapax"  # the folder with the way's socket and the relay to it
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "user")
+_SHOWN_AS_ROOT = {
+    "passwd": b"agent:x:0:0:agent:/tmp:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "group": b"agent:x:0:\nnogroup:x:65534:\n",
+}
 _TEMPORARY = ("nosuid", "nodev", "noexec", "mode=1777")
 
 
@@ -37,11 +42,14 @@ class Shown:
     workspace: Path
     way: Path | None = None  # the folder to show at RELAY_INSIDE
     authority: Path | None = None  # the file to show at CA_INSIDE
+    ordinary: bool = False  # the gateway is an ordinary user
     pinned: tuple[tuple[str, str, bool], ...] = ()  # (source, name in the workspace, writable)
 
 
 def render_config(job: Job, argv: tuple[str, ...], shown: Shown, *, uid: int, gid: int) -> bytes:
     """The OCI configuration. `argv` is what runs first inside; `uid` and `gid` are the gateway's own."""
+    namespaces = [kind for kind in _NAMESPACES if not (shown.ordinary and kind == "user")]
+    mapped = {} if shown.ordinary else {"uidMappings": _mapping(uid), "gidMappings": _mapping(gid)}
     config = {
         "ociVersion": "1.0.2",
         "process": _process(job, argv, shown),
@@ -49,9 +57,8 @@ def render_config(job: Job, argv: tuple[str, ...], shown: Shown, *, uid: int, gi
         "hostname": "carapax",
         "mounts": list(_mounts(job, shown)),
         "linux": {
-            "namespaces": [{"type": kind} for kind in _NAMESPACES],
-            "uidMappings": _mapping(uid),
-            "gidMappings": _mapping(gid),
+            "namespaces": [{"type": kind} for kind in namespaces],
+            **mapped,
             "seccomp": refused_calls(),
         },
     }
@@ -59,8 +66,9 @@ def render_config(job: Job, argv: tuple[str, ...], shown: Shown, *, uid: int, gi
 
 
 def _process(job: Job, argv: tuple[str, ...], shown: Shown) -> dict[str, object]:
+    user = 0 if shown.ordinary else UID
     return {
-        "user": {"uid": UID, "gid": UID},
+        "user": {"uid": user, "gid": user},
         "args": list(argv),
         "env": [f"{name}={value}" for name, value in environment(job, shown.system).items()],
         "cwd": INSIDE,
@@ -133,7 +141,7 @@ def lay_root(root: Path, job: Job, shown: Shown) -> None:
         (root / name).mkdir(mode=0o755, parents=True, exist_ok=True)
     for target, path in shown.system.links:
         (root / path.lstrip("/")).symlink_to(target)
-    for name, content in ETC.items():
+    for name, content in (ETC | _SHOWN_AS_ROOT if shown.ordinary else ETC).items():
         (root / "etc" / name).write_bytes(content)
     for path in (*shown.system.shown, *library_paths(job, shown.system)):
         _lay_place(root, path)

@@ -27,6 +27,7 @@ INSTALL = (
 )
 _WITHIN_S = 10
 _FIXED = ("--network=none", "--ignore-cgroups", "--oci-seccomp")
+_ROOTLESS = ("--rootless",)
 _NEEDED = ("network", "ignore-cgroups", "oci-seccomp")
 # Wished for where known: no upper layer over the root, and no files of the host in the kernel's own hands.
 _WISHED = (("overlay2", "--overlay2=none"), ("directfs", "--directfs=false"))
@@ -42,6 +43,7 @@ class Runtime:
     tree: Tree
     options: tuple[str, ...]
     way_options: tuple[str, ...]  # besides, for a job with a way out; () when this version cannot give one
+    ordinary: bool = False  # the gateway is an ordinary user: everything runs as that user, in namespaces of its own
 
 
 def find_runtime() -> Runtime:
@@ -53,14 +55,23 @@ def find_runtime() -> Runtime:
     known = {line.split()[0].lstrip("-") for line in _ask(program, "flags").splitlines() if line.startswith("  -")}
     if lacking := [name for name in _NEEDED if name not in known]:
         raise SandboxUnavailable(f"the installed gVisor has no option --{lacking[0]}", next_step=INSTALL)
+    ordinary = is_ordinary()
+    if ordinary and "rootless" not in known:
+        raise SandboxUnavailable("the installed gVisor cannot be run by an ordinary user", next_step=INSTALL)
     sweep_folders(Path(tempfile.gettempdir()))
     return Runtime(
         program,
         version,
         _find_tree(),
-        (*_FIXED, *(option for name, option in _WISHED if name in known)),
+        (*_FIXED, *_ROOTLESS[:ordinary], *(option for name, option in _WISHED if name in known)),
         next(((option,) for name, option in _SOCKETS if name in known), ()),
+        ordinary,
     )
+
+
+def is_ordinary() -> bool:
+    """Is the gateway an ordinary user, as it should be?"""
+    return os.geteuid() != 0
 
 
 def _ask(program: str, word: str) -> str:

@@ -135,6 +135,16 @@ def test_when_its_gateway_is_gone_a_waiting_box_ends_by_itself(workspace: Path, 
     box.close()
 
 
+def test_when_its_gateway_is_gone_a_built_in_job_never_begins(workspace: Path, plan: Plan) -> None:
+    job = Job(("touch", "ran"), mount=Mount.WRITE)
+    box = Box(plan, shape(workspace, Mount.WRITE), job)
+    box._shut_gate()
+    assert wait_ready(box._pidfd, 20_000)
+    assert box.process.wait(10) != 0
+    box.close()
+    assert list(workspace.iterdir()) == []
+
+
 def test_a_box_ended_while_it_was_told_runs_nothing(workspace: Path, plan: Plan, cancelled: int) -> None:
     plan.running.expect(CallId("c"), SessionId("s"))
     plan.running.kill(SessionId("s"))

@@ -155,3 +155,15 @@ def test_a_git_that_is_a_link_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / ".git").symlink_to("/etc")
     with contextlib.ExitStack() as stack, pytest.raises(OSError, match="neither a folder nor a file"):
         open_pins(tmp_path, stack)
+
+
+def test_under_an_ordinary_user_nobody_else_is_mapped(tmp_path: Path) -> None:
+    shown = dataclasses.replace(SHOWN, ordinary=True)
+    found = config(Job(("true",)), shown)
+    assert found["process"]["user"] == {"uid": 0, "gid": 0}
+    assert set(map(tuple, found["process"]["capabilities"].values())) == {()}
+    assert "uidMappings" not in found["linux"]
+    assert "user" not in {row["type"] for row in found["linux"]["namespaces"]}
+    assert found["linux"]["seccomp"] == config(Job(("true",)))["linux"]["seccomp"]
+    lay_root(tmp_path / "root", Job(("true",)), dataclasses.replace(shown, system=find_system(None)))
+    assert (tmp_path / "root" / "etc" / "passwd").read_bytes().startswith(b"agent:x:0:0:")

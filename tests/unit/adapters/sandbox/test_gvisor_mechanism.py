@@ -44,6 +44,19 @@ def test_options_are_those_this_version_knows(tmp_path: Path, monkeypatch: pytes
     assert found.version == "runsc version test"
 
 
+def test_an_ordinary_user_needs_a_version_that_lets_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mechanism, "SEARCHED", str(tmp_path))
+    monkeypatch.setattr(mechanism, "is_ordinary", lambda: True)
+    known = r"  -network value\n  -ignore-cgroups\n  -oci-seccomp\n"
+    runtime(tmp_path, known)
+    with pytest.raises(SandboxUnavailable, match="ordinary user"):
+        find_runtime()
+    runtime(tmp_path, known + r"  -rootless\n")
+    assert "--rootless" in find_runtime().options
+    monkeypatch.setattr(mechanism, "is_ordinary", lambda: False)
+    assert "--rootless" not in find_runtime().options
+
+
 def test_without_a_control_group_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mechanism, "find_tree", lambda *_: None)
     with pytest.raises(SandboxUnavailable, match="control group") as caught:

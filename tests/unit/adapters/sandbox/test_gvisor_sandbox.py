@@ -20,6 +20,7 @@ from carapax.adapters.sandbox.gvisor.mechanism import FOLDER_MARK
 from carapax.adapters.sandbox.gvisor.pins import Pin
 from carapax.adapters.sandbox.mark import own_mark
 from carapax.adapters.sandbox.running import RunningJobs
+from carapax.core.terms.check import Standing
 from carapax.core.terms.egress import Way
 from carapax.core.terms.error import EgressUnavailable, SandboxUnavailable
 from carapax.core.terms.ids import SessionId
@@ -147,6 +148,25 @@ def test_files_keep_their_owner_on_both_sides(inside: Inside) -> None:
     ran = inside.shell("echo y > made; find . -type f -printf '%f %u\\n' | sort", mount=Mount.WRITE)
     assert ran.output == b"given agent\nmade agent\n"
     assert (inside.workspace / "made").stat().st_uid == os.geteuid()
+
+
+def test_the_way_of_an_ordinary_user_holds_too(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same walls without any other user on the host, as when the gateway is not root."""
+    monkeypatch.setattr("carapax.adapters.sandbox.gvisor.mechanism.is_ordinary", lambda: True)
+    (workspace / ".git" / "hooks").mkdir(parents=True)
+    echo = Echo(times=2)
+    box = GvisorSandbox(workspace, KEY, WallClock(), attach=echo.attach)
+    inside = Inside(box, workspace)
+    ran = inside.shell("echo made > made; id -un; echo > .git/hooks/evil; chmod 4755 made", mount=Mount.WRITE)
+    assert b"agent" in ran.output
+    assert (workspace / "made").stat().st_mode & 0o6000 == 0
+    assert list((workspace / ".git" / "hooks").iterdir()) == []
+    assert led(box, "python3", "-I", "-S", "-c", ASK).output == b"10 hellohello\n"
+    echo.join()
+    checks = asyncio.run(box.probe())
+    assert [check for check in checks if check.standing is Standing.FAILED] == []
+    box.close()
+    assert leftovers() == []
 
 
 def test_memory_over_its_ceiling_ends_the_job(inside: Inside) -> None:

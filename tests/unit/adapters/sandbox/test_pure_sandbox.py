@@ -154,7 +154,12 @@ def test_a_running_one_is_halted_and_ended() -> None:
 def test_one_that_was_ended_before_it_began_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pool would start another worker in the place of one that is gone."""
     box = PureSandbox(KEY, WallClock())
-    real = worker.Worker.run
+    real, script = worker.Worker.run, worker.Worker._script
+
+    def slow(self: worker.Worker, *words: object) -> str:
+        return script(self, *words).replace("mkdir ", "sleep 0.2; mkdir ")  # type: ignore[arg-type] # the same words
+
+    monkeypatch.setattr(worker.Worker, "_script", slow)
 
     def ended_first(self: worker.Worker, *words: object) -> Ran:
         self.kill()
