@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import carapax
 from carapax.adapters.egress.keeper import Keeper
@@ -25,6 +26,7 @@ from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
 from carapax.adapters.tools.web.adapter import WebTools
 from carapax.adapters.tools.web.engines.choice import find_engine
+from carapax.adapters.vault.environ import EnvironVault
 from carapax.adapters.vault.keys import load_or_create_seed
 from carapax.adapters.workspace.adapter import KeptWorkspace
 from carapax.adapters.workspace.labels import WorkspaceLabels
@@ -45,6 +47,7 @@ from carapax.app.settings import Settings
 from carapax.app.turns import Turns
 from carapax.app.walls import Place, Walls, build_walls, open_keeper
 from carapax.app.wards import Wards
+from carapax.core.terms.action import ToolManifest
 from carapax.core.terms.conversation import Turn
 from carapax.core.terms.error import CarapaxError, SettingsInvalid
 from carapax.core.terms.ids import ApprovalId
@@ -55,6 +58,7 @@ from carapax.core.terms.tier import Provenance, WallTier
 from carapax.guard.monitor import Guard
 from carapax.ports.clock import Clock
 from carapax.ports.provider import Provider
+from carapax.ports.tool import Tool
 
 ORIGIN = "carapax.local/ledger"
 STOP_GRACE_S = 3.0
@@ -111,6 +115,78 @@ def open_policy(home: Home, clock: Clock) -> PolicyFile:
     return policy
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What everything else stands on."""
+
+    home: Home
+    clock: Clock
+    policy: PolicyFile
+    ledger: FileLedger
+    store: SqlStore
+    folder: Path  # the workspace's
+    key: bytes  # of the guard's seal
+
+    @classmethod
+    def open(cls, home: Home, settings: Settings, clock: Clock) -> _Base:
+        prepare_home(home)
+        policy = open_policy(home, clock)
+        ledger = FileLedger.open(home.ledger, load_or_create_seed(home.keys / "ledger.seed"), ORIGIN, clock)
+        folder = settings.workspace_path()
+        folder.mkdir(parents=True, exist_ok=True)
+        store = SqlStore.open(str(home.store), clock)
+        return cls(home, clock, policy, ledger, store, folder, secrets.token_bytes(32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    """What keeps the rest in: the vault, the wards, the way out and the walls."""
+
+    vault: EnvironVault
+    taken: tuple[str, ...]
+    wards: Wards
+    gate: EgressGate
+    keeper: Keeper
+    walls: Walls
+
+    @classmethod
+    def build(cls, base: _Base, environ: Mapping[str, str], manifests: Callable[[], Sequence[ToolManifest]]) -> _Shell:
+        home, policy, clock = base.home, base.policy, base.clock
+        vault = open_whole(home, environ)
+        taken = take_in(home, vault.sealed)
+        wards = Wards.open(home, base.folder, vault, clock, manifests)
+        refuse = wards.hold.refuse_run
+        gate = EgressGate(
+            policy=policy.current, key=base.key, clock=clock, ledger=base.ledger, saw=wards.saw, refuse=refuse
+        )
+        keeper = open_keeper(home, environ, gate)
+        keeper.watch_for(wards.canaries.watched())
+        walls = build_walls(Place(home, base.folder, base.key, clock), keeper, lambda: _floor(policy), refuse)
+        return cls(vault, taken, wards, gate, keeper, walls)
+
+    async def settle(self, ledger: FileLedger) -> None:
+        """Record what became of the vault, and let go of it: from here on the proxy's process alone can open it."""
+        if self.taken:
+            await ledger.append("vault.taken_in", {"handles": list(self.taken)})
+        await record_changes(self.vault.sealed, ledger)
+        if self.vault.sealed.locked:
+            await asyncio.to_thread(self.keeper.begin)  # its door takes the passphrase
+        self.vault.sealed.close()
+
+    def tools(self, base: _Base, settings: Settings, reader: Extraction) -> tuple[Tool, ...]:
+        """Every tool of this release."""
+        sandbox = self.walls.sandbox
+        engine = find_engine(settings.search_engine, settings.search_address)
+        return (
+            FileTools(sandbox),
+            ExtractTools(sandbox, reader, base.clock),
+            ShellTools(sandbox),
+            TalkTools(base.store, base.clock),
+            OnlineTools(sandbox, self.keeper, self.gate.refusals),
+            WebTools(sandbox, self.keeper, engine),
+        )
+
+
 async def compose(
     home: Home,
     settings: Settings,
@@ -122,23 +198,11 @@ async def compose(
 ) -> Running:
     """Build a gateway and recover what an earlier one left. Raises leaves of CarapaxError."""
     clock = clock or SystemClock()
-    prepare_home(home)
-    policy = open_policy(home, clock)
-    ledger = FileLedger.open(home.ledger, load_or_create_seed(home.keys / "ledger.seed"), ORIGIN, clock)
-    workspace_path = settings.workspace_path()
-    workspace_path.mkdir(parents=True, exist_ok=True)
-    store = SqlStore.open(str(home.store), clock)
-    key = secrets.token_bytes(32)
-    vault = open_whole(home, environ)
-    taken = take_in(home, vault.sealed)
-    wards = Wards.open(home, workspace_path, vault, clock, lambda: guard.manifests())
-    gate = EgressGate(
-        policy=policy.current, key=key, clock=clock, ledger=ledger, saw=wards.saw, refuse=wards.hold.refuse_run
-    )
-    keeper = open_keeper(home, environ, gate)
-    keeper.watch_for(wards.canaries.watched())
-    walls = build_walls(Place(home, workspace_path, key, clock), keeper, lambda: _floor(policy), wards.hold.refuse_run)
-    workspace = KeptWorkspace(workspace_path, home.versions)
+    base = _Base.open(home, settings, clock)
+    policy, ledger, store = base.policy, base.ledger, base.store
+    shell = _Shell.build(base, environ, lambda: guard.manifests())
+    wards, keeper = shell.wards, shell.keeper
+    workspace = KeptWorkspace(base.folder, home.versions)
     desk = Desk(store, clock, Factor(home.keys, clock), lambda: _approvers(policy))
     model = ModelSource(home, environ, KeptEgress(keeper)) if provider is None else None
     give = provider or (model.current if model is not None else None)
@@ -152,52 +216,38 @@ async def compose(
         store=store,
         approver=desk,
         workspace=workspace,
-        tools=(
-            FileTools(walls.sandbox),
-            ExtractTools(walls.sandbox, reader, clock),
-            ShellTools(walls.sandbox),
-            TalkTools(store, clock),
-            OnlineTools(walls.sandbox, keeper, gate.refusals),
-            WebTools(walls.sandbox, keeper, find_engine(settings.search_engine, settings.search_address)),
-        ),
+        tools=shell.tools(base, settings, reader),
         clock=clock,
-        key=key,
+        key=base.key,
         new_approval=lambda: ApprovalId(spoken_code(5)),
         labels=labels,
         scanner=wards.scanner(TextScanner(classes=lambda: _tables(policy).classes, elsewhere=keeper.find_held)),
     )
     meter = Meter(store, clock)
     turns = Turns(
-        store=store,
-        ledger=ledger,
-        guard=guard,
-        desk=desk,
-        meter=meter,
-        clock=clock,
-        provider=give,
-        hold=wards.hold,
+        store=store, ledger=ledger, guard=guard, desk=desk, meter=meter, clock=clock, provider=give, hold=wards.hold,
         lookout=wards.lookout,
-    )
-    wards.connect(ledger, walls.sandbox, turns, policy.current, cut=keeper.cut)
+    )  # fmt: skip
+    wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut)
     access = Access(store, ledger, clock, lambda: _roles(policy))
     parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards)
     await ledger.append("gateway.started", _started_body(policy))
-    if taken:
-        await ledger.append("vault.taken_in", {"handles": list(taken)})
-    await record_changes(vault.sealed, ledger)
-    if vault.sealed.locked:
-        await asyncio.to_thread(keeper.begin)  # its door takes the passphrase
-    vault.sealed.close()  # from here on the proxy's process alone can open it
-    interrupted = await recover(
-        store,
-        ledger,
-        lambda first: read_entries(home.ledger, first, RECOVERY_ENTRIES),
-        workspace,
-        clock,
-        lambda turn: turns.resume(turn, _owner(turn)),
-    )
+    await shell.settle(ledger)
+    interrupted = await _recovered(base, workspace, turns)
     return Running(
-        CarapaxGateway(parts), access, walls, keeper, model, turns, interrupted, ledger, store, workspace, wards
+        CarapaxGateway(parts), access, shell.walls, keeper, model, turns, interrupted, ledger, store, workspace, wards
+    )
+
+
+async def _recovered(base: _Base, workspace: KeptWorkspace, turns: Turns) -> int:
+    """How many turns an earlier gateway left unfinished, now closed."""
+    return await recover(
+        base.store,
+        base.ledger,
+        lambda first: read_entries(base.home.ledger, first, RECOVERY_ENTRIES),
+        workspace,
+        base.clock,
+        lambda turn: turns.resume(turn, _owner(turn)),
     )
 
 
