@@ -32,7 +32,8 @@ from carapax.adapters.sandbox.vm.spawn import Inner, Spawned
 from carapax.adapters.sandbox.vm.wire import Frames
 from carapax.core.terms.error import Malformed, SandboxUnavailable
 
-BOOT_WITHIN_MS = {"kvm": 15_000, "tcg": 180_000}
+BOOT_KVM_MS = 15_000
+BOOT_EMULATED_MS = 180_000
 SNAPSHOT_WITHIN_MS = 60_000
 MAX_STATE_BYTES = 64 << 20
 _MAX_REPLY_BYTES = 1 << 20
@@ -138,7 +139,7 @@ def _boot(machine: Machine, image: bytes, initial: bytes, tree: Tree | None) -> 
         kept.callback(os.close, state)
         spawned = Spawned(machine, Inner(memory, kernel=kernel, initial=first), tree, owner)
         spawned.open()
-        _await_ready(spawned, BOOT_WITHIN_MS[machine.accelerator])
+        _await_ready(spawned, BOOT_KVM_MS if machine.accelerator == "kvm" else BOOT_EMULATED_MS)
         _save(spawned.monitor, state)
         spawned.end()
         for descriptor in (memory, state):  # possible only now that nobody maps it for writing
