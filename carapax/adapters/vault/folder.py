@@ -132,8 +132,8 @@ class Folder:
         try:
             descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
             try:
-                self._give(descriptor)
                 self._check(name, os.fstat(descriptor))
+                self._give(descriptor)
                 os.write(descriptor, line)
                 os.fsync(descriptor)
             finally:
@@ -169,6 +169,7 @@ class Folder:
         except OSError as error:
             raise self._failed(LOCK, "opened", error) from error
         try:
+            self._check(LOCK, os.fstat(descriptor))  # root must not give away what was linked here under this name
             self._give(descriptor)
             self._take(descriptor)
             yield
@@ -206,8 +207,7 @@ def give_folder(place: Path, uid: int, gid: int) -> None:
             for name in os.listdir(descriptor):
                 file = os.open(name, _READ, dir_fd=descriptor)
                 try:
-                    if stat.S_ISREG(os.fstat(file).st_mode):
-                        os.fchown(file, uid, gid)
+                    _give_away(file, name, uid, gid)
                 finally:
                     os.close(file)
             os.fchown(descriptor, uid, gid)
@@ -215,6 +215,16 @@ def give_folder(place: Path, uid: int, gid: int) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StoreUnavailable(f"The folder {place} cannot be handed over: {error.strerror}.") from error
+
+
+def _give_away(file: int, name: str, uid: int, gid: int) -> None:
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        return
+    if status.st_nlink > 1 or status.st_uid not in (0, os.geteuid(), uid):
+        # Whoever owned the folder before may have linked in what is not theirs.
+        raise StoreUnavailable(f"{name} in the vault's folder has another name or owner.", next_step="Move it away.")
+    os.fchown(file, uid, gid)
 
 
 def erase(path: Path) -> None:

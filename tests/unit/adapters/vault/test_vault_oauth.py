@@ -146,7 +146,7 @@ def test_what_a_person_set_meanwhile_counts(tmp_path: Path) -> None:
         ((403, b"not json"), "403"),
         ((429, {}), "answered 429"),
         ((500, b""), "answered 500"),
-        ((302, b"", {"location": "https://evil.example/"}), "answered 302"),
+        ((302, b"", {"location": "https://127.0.0.1:9/evil"}), "answered 302"),
         ((200, b"[]"), "no bearer token"),
         ((200, {"access_token": "", "token_type": "bearer"}), "no bearer token"),
         ((200, {"access_token": "a\nb", "token_type": "bearer"}), "no bearer token"),

@@ -169,6 +169,17 @@ def test_root_gives_the_folder_away_and_still_writes_for_its_owner(tmp_path: Pat
     (tmp_path / "vault" / "planted").unlink()
     give_folder(tmp_path / "vault", 64_243, 64_243)
     assert target.stat().st_uid == 0
+    for name in ("linked", "lock", "changes.log"):  # planted by whoever owns the folder, for root to give away
+        (tmp_path / "vault" / name).unlink(missing_ok=True)
+        target.chmod(0o600)
+        os.link(target, tmp_path / "vault" / name)
+        with pytest.raises(StoreUnavailable):
+            give_folder(tmp_path / "vault", 64_243, 64_243)
+        if name != "linked":
+            with pytest.raises(StoreUnavailable):
+                opened(tmp_path).put_secret("new", OTHER)
+        assert target.stat().st_uid == 0 and target.read_text() == "x"
+        (tmp_path / "vault" / name).unlink()
     opened(tmp_path).put_secret("new", OTHER)
     assert {path.stat().st_uid for path in (tmp_path / "vault").iterdir()} == {64_243}
 
