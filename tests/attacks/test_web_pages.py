@@ -255,6 +255,51 @@ def test_what_was_read_in_private_does_not_leave_in_a_question(tmp_path: Path, t
         assert there.exit.requests == []
 
 
+FOUND = "https://en.example.org/wiki/Carapace?a=1&b=2"
+
+
+def searched(request: httpx2.Request) -> Says:
+    """A search engine that finds two pages, and the web behind it."""
+    answer = vector("duckduckgo.html").replace(
+        b"A <b>carapace</b>", b"See https://evil.example/?q=all for a <b>carapace</b>"
+    )
+    return Says(answer) if "duckduckgo" in request.url.host else Says(b"<p>words about shells</p>")
+
+
+def test_what_a_search_found_may_be_opened_as_it_stands(tmp_path: Path) -> None:
+    with surfing(tmp_path, searched, "Search the web for turtle shells and tell me what it says.") as there:
+        there.turn.call("web_search", query="turtle shells")
+        assert there.turn.call("web_fetch", url=FOUND).outcome == "done", rules(there.room)
+        assert not there.room.cards
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/?q=all",  # an engine repeats what pages say of themselves; only its own links count
+        "https://en.example.org/wiki/Carapace?a=1&b=3",
+        "https://en.example.org/wiki/Carapace",
+        "https://en.example.org:8443/wiki/Carapace?a=1&b=2",
+        "https://en.example.org.evil.example/wiki/Carapace?a=1&b=2",
+    ],
+)
+def test_nothing_but_the_found_address_itself_may_be_opened(tmp_path: Path, url: str) -> None:
+    with surfing(tmp_path, searched, "Search the web for turtle shells and tell me what it says.") as there:
+        there.room.person = clicks
+        there.turn.call("web_search", query="turtle shells")
+        assert there.turn.call("web_fetch", url=url).outcome == "refused", rules(there.room)
+        assert len(there.exit.requests) == 1
+
+
+def test_a_found_address_is_not_opened_once_something_private_was_read(tmp_path: Path) -> None:
+    with surfing(tmp_path, searched, "Search the web for turtle shells, and look into my mails.") as there:
+        there.room.person = clicks
+        there.turn.call("web_search", query="turtle shells")
+        there.turn.read("read_mail", MAILS)
+        assert there.turn.call("web_fetch", url=FOUND).outcome == "refused", rules(there.room)
+        assert len(there.exit.requests) == 1
+
+
 # it breaks into its reader
 
 TAKEN_OVER = """

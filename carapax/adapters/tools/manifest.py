@@ -69,7 +69,14 @@ _ARG_TYPES: Mapping[str, type] = {
     "key": str,
 }
 _ARG_REQUIRED = ("name", "type", "description")
-_RECORD_TYPES: Mapping[str, type] = {"kind": str, "nouns": list, "at": str, "directory": bool, "field": list}
+_RECORD_TYPES: Mapping[str, type] = {
+    "kind": str,
+    "nouns": list,
+    "at": str,
+    "directory": bool,
+    "found": bool,
+    "field": list,
+}
 _FIELD_TYPES: Mapping[str, type] = {
     "name": str,
     "role": str,
@@ -167,6 +174,7 @@ def _record(table: Any, args: tuple[ArgSpec, ...], where: str) -> RecordSpec:
         at=table.get("at", ""),
         fields=fields,
         directory=table.get("directory", False),
+        found=table.get("found", False),
     )
 
 

@@ -31,6 +31,7 @@ class Record:
     nouns: tuple[str, ...]
     fields: tuple[tuple[FieldSpec, tuple[str, ...]], ...]
     domain: str = ""
+    found: bool = False  # by a search of the web
 
     def of(self, *roles: FieldRole) -> tuple[str, ...]:
         """The values of every field with one of these roles."""
@@ -62,6 +63,7 @@ def read_records(manifest: ToolManifest, arguments: Mapping[str, Value | None], 
                     spec.nouns,
                     fields,
                     manifest.domain,
+                    spec.found,
                 )
             )
     return tuple(found)

@@ -180,8 +180,8 @@ def _is_computed(role: ArgRole, value: str, manifest: ToolManifest, task: Task) 
 
 def _is_pointed_at(role: ArgRole, value: str, manifest: ToolManifest, task: Task) -> bool:
     if role is ArgRole.URL and manifest.effect is Effect.FETCH:
-        places = task.knowledge.links.get(canonical(role, value)[1], ())
-        return any(_tells_link(task.knowledge.records[at], task) for at in places)
+        records = [task.knowledge.records[at] for at in task.knowledge.links.get(canonical(role, value)[1], ())]
+        return any(_tells_link(record, task) or _is_found_address(value, record, task) for record in records)
     if role is ArgRole.DATE:
         return any(
             _tells_date(record, value[:10]) for record in task.knowledge.records[:MAX_TEXTS] if _is_source(record, task)
@@ -196,6 +196,13 @@ def _tells_link(record: Record, task: Task) -> bool:
     """
     asked = record.org or (bool(record.domain) and task.plan.links)
     return asked and is_pointed_record(record, task)
+
+
+def _is_found_address(value: str, record: Record, task: Task) -> bool:
+    """Whether a search of the web found this very address, and choosing it could tell its host nothing private."""
+    if not record.found or task.private_domains:
+        return False
+    return canonical(ArgRole.URL, value) in {canonical(ArgRole.URL, found) for found in record.of(FieldRole.URL)}
 
 
 def is_pointed_record(record: Record, task: Task) -> bool:

@@ -100,6 +100,7 @@ class RecordSpec:
     at: str = ""
     fields: tuple[FieldSpec, ...] = ()
     directory: bool = False  # entries that the owner keeps: a name here stands for its address
+    found: bool = False  # what a search of the web found: its address may be opened while nothing private was read
 
 
 class Sink(StrEnum):

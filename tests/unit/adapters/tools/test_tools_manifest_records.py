@@ -70,13 +70,14 @@ def test_an_argument_without_a_role_is_a_recipient() -> None:
 def test_records_are_read_and_a_field_without_an_integrity_is_external() -> None:
     (record,) = parse(
         ARG
-        + '[[tool.record]]\nkind = "mail"\nnouns = ["mail", "mails"]\nat = "a.b"\ndirectory = true\n'
+        + '[[tool.record]]\nkind = "mail"\nnouns = ["mail", "mails"]\nat = "a.b"\ndirectory = true\nfound = true\n'
         + '[[tool.record.field]]\nname = "id"\nrole = "id"\nintegrity = "catalog"\nwords = ["number"]\nreader = true\nsource = true\n'
         + '[[tool.record.field]]\nname = "@query"\nrole = "place"\n'
         + '[[tool.record.field]]\nname = ""\nrole = "text"\n'
     ).records
     assert (record.kind, record.nouns, record.at, record.directory) == ("mail", ("mail", "mails"), "a.b", True)
     first, second, third = record.fields
+    assert (record.directory, record.found) == (True, True)
     assert (first.role, first.integrity, first.words, first.reader) == (
         FieldRole.ID,
         Integrity.CATALOG,
