@@ -8,7 +8,7 @@ EGRESS_EN = {
     "what stands nowhere is refused. Works without a gateway.",
     "examples.egress": """examples:
   carapax egress log --refused
-  carapax egress why https://pypi.org/simple/
+  carapax egress why https://pypi.org/project/
   carapax egress why https://api.example/v1 --method POST
   carapax egress allow                   lines for what was refused, nothing is changed
   carapax egress allow --review          the same, and asks for each
@@ -17,7 +17,7 @@ EGRESS_EN = {
     "help.egress.why": "which line answers a request, and what would allow it",
     "help.egress.allow": "lines for hosts that were refused; each is written after your yes",
     "opt.egress_session": "only this session (the end of its id is enough)",
-    "opt.egress_url": "the address, like https://pypi.org/simple/",
+    "opt.egress_url": "the address, like https://pypi.org/project/",
     "opt.refused": "only what was refused",
     "opt.egress_tool": "the tool that asks (run_online)",
     "opt.method": "the method (GET)",

@@ -8,7 +8,7 @@ EGRESS_FR = {
     "aller ; ce qui n'y figure pas est refusé. Fonctionne sans passerelle.",
     "examples.egress": """exemples :
   carapax egress log --refused
-  carapax egress why https://pypi.org/simple/
+  carapax egress why https://pypi.org/project/
   carapax egress why https://api.example/v1 --method POST
   carapax egress allow                   des lignes pour ce qui a été refusé, rien n'est changé
   carapax egress allow --review          de même, et pose la question pour chacune
@@ -17,7 +17,7 @@ EGRESS_FR = {
     "help.egress.why": "quelle ligne répond à une requête, et ce qui l'autoriserait",
     "help.egress.allow": "des lignes pour les hôtes refusés ; chacune est écrite après votre oui",
     "opt.egress_session": "cette session seulement (la fin de son identifiant suffit)",
-    "opt.egress_url": "l'adresse, comme https://pypi.org/simple/",
+    "opt.egress_url": "l'adresse, comme https://pypi.org/project/",
     "opt.refused": "seulement ce qui a été refusé",
     "opt.egress_tool": "l'outil qui demande (run_online)",
     "opt.method": "la méthode (GET)",

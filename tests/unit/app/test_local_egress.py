@@ -86,9 +86,9 @@ def test_without_a_ledger_there_is_nothing_to_show(policy: PolicyFile, tmp_path:
 
 
 def test_why_names_the_line_and_what_the_tool_may(desk: EgressDesk) -> None:
-    found = desk.why("https://pypi.org/simple/x/?y=z", "run_online", "GET")
+    found = desk.why("https://pypi.org/project/x/?y=z", "run_online", "GET")
     assert (found["answer"], found["rule"], found["line"]) == ("allow", "egress.packages", "")
-    assert found["request"] == "GET https://pypi.org/simple/x/"
+    assert found["request"] == "GET https://pypi.org/project/x/"
     assert (found["tool_answer"], found["tool_rule"]) == ("allow", "shell.online")
     found = desk.why("pypi.org/simple", "run_online", "POST")
     assert (found["answer"], found["rule"]) == ("deny", "egress.none")
