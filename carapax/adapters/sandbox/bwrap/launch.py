@@ -155,7 +155,7 @@ def _remove(group: Group) -> None:
 
 
 def _start(descriptors: _Descriptors, plan: Plan, errand: Errand, group: Group | None) -> _Run:
-    job = errand.job
+    job, launcher = errand.job, plan.walls.launcher
     output, output_end = descriptors.pipe()
     status, status_end = descriptors.pipe()
     verdict, verdict_end = descriptors.pipe()
@@ -166,7 +166,8 @@ def _start(descriptors: _Descriptors, plan: Plan, errand: Errand, group: Group |
         gate=gate_end,
         hold=descriptors.own(os.dup(gate)),
         etc=tuple((name, descriptors.memory(name, content)) for name, content in _etc(job.way)),
-        launcher=descriptors.own(os.open(f"/proc/self/fd/{plan.walls.launcher}", os.O_RDONLY | os.O_CLOEXEC)),
+        launcher=descriptors.own(os.open(f"/proc/self/fd/{launcher.descriptor}", os.O_RDONLY | os.O_CLOEXEC)),
+        interpreter=launcher.interpreter,
         verdict=verdict_end,
     )
     door, door_end = descriptors.sockets() if job.way is not None else (-1, -1)
@@ -183,11 +184,11 @@ def _start(descriptors: _Descriptors, plan: Plan, errand: Errand, group: Group |
     theirs = (*ends, *(end for _, end in handed.etc), *((door_end,) if door_end >= 0 else ()))
     port = WAY_PORT if job.way is not None else NO_PORT
     command = (
-        *render_outside(plan.walls.launcher, plan.bounds, group, placing, door_end),
+        *render_outside(launcher, plan.bounds, group, placing, door_end),
         *(plan.walls.bubblewrap, "--args", str(words), "--"),
         *(*render_inside(plan.system, plan.bounds, view, handed, port), "--", *job.argv),
     )
-    process = _spawn(command, given, output_end, (*theirs, plan.walls.launcher))
+    process = _spawn(command, given, output_end, (*theirs, launcher.descriptor))
     for descriptor in (output_end, *theirs):
         descriptors.close(descriptor)
     for descriptor in (output, status, verdict):

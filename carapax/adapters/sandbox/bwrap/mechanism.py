@@ -17,7 +17,7 @@ from pathlib import Path
 from carapax.adapters.sandbox.bwrap.filter import filter_program
 from carapax.adapters.sandbox.bwrap.recipe import OLDEST_LANDLOCK
 from carapax.adapters.sandbox.cgroup import Tree, find_tree
-from carapax.adapters.sandbox.launcher.build import find_launcher
+from carapax.adapters.sandbox.launcher.build import Launcher, find_launcher
 from carapax.adapters.sandbox.mark import sweep_waiting
 from carapax.core.terms.error import SandboxUnavailable
 
@@ -37,7 +37,7 @@ class Walls:
     bubblewrap: str
     version: str
     filter: bytes
-    launcher: int  # a descriptor of the program
+    launcher: Launcher
     landlock: int  # the version the kernel speaks
     tree: Tree | None  # None: an ordinary user without control groups, ceilings per process
 

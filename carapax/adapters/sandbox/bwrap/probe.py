@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from carapax.adapters.sandbox.bwrap.launch import Plan
+from carapax.adapters.sandbox.launcher.build import INSTALL
 from carapax.adapters.sandbox.selftest import Tried, try_walls
 from carapax.core.terms.check import Check, Standing
 
@@ -24,10 +25,16 @@ async def probe_walls(plan: Plan, tried: Tried) -> Sequence[Check]:
 
 
 def _standing(plan: Plan) -> tuple[Check, ...]:
-    made = f"{plan.walls.version}, launcher, Landlock {plan.walls.landlock}, system call filter, {plan.walls.ceilings}"
+    lacks = plan.walls.launcher.lacks
+    launcher = f"launcher in Python ({lacks})" if lacks else "launcher"
+    made = (
+        f"{plan.walls.version}, {launcher}, Landlock {plan.walls.landlock}, system call filter, {plan.walls.ceilings}"
+    )
     if plan.walls.tree is None:
         advice = "For one ceiling over all processes of a job, run Carapax under systemd with `Delegate=yes`."
         return (Check("the sandbox", Standing.WARNING, made, advice),)
+    if lacks:
+        return (Check("the sandbox", Standing.WARNING, made, INSTALL),)
     if os.geteuid() == 0:
         advice = "Run Carapax as an ordinary user: what breaks out of a wall then gains less."
         return (Check("the sandbox", Standing.WARNING, f"{made}; the gateway runs as root", advice),)

@@ -61,6 +61,7 @@ class Handed:
     hold: int  # the gate's other end: if we die before opening it, it stays shut instead of reading its end as "go"
     etc: tuple[tuple[str, int], ...]
     launcher: int  # a descriptor of the launcher's second stage, read from its start
+    interpreter: tuple[str, ...]  # what runs it, if it is not a program by itself
     verdict: int  # where the second stage says whether the walls hold
 
 
@@ -118,7 +119,7 @@ def render_inside(system: System, bounds: Bounds, view: View, handed: Handed, po
     kinds = {Mount.READ: "-x" if runs else "-r", Mount.WRITE: "-W" if runs else "-n", Mount.NONE: "-r"}
     shown = [path for path in (*system.shown, *view.library) if not path.startswith("/etc/")]
     return (
-        *(LAUNCHER_INSIDE, "inside", "-v", str(handed.verdict), "-a", str(OLDEST_LANDLOCK)),
+        *(*handed.interpreter, LAUNCHER_INSIDE, "inside", "-v", str(handed.verdict), "-a", str(OLDEST_LANDLOCK)),
         *("-l", "/", "-r", "/etc", "-r", "/proc", "-d", "/dev", "-w", "/dev/shm", "-w", "/tmp"),  # noqa: S108 - inside
         *(word for path in shown for word in ("-x", path)),
         *(kinds[view.mount], INSIDE),

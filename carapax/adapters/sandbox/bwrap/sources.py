@@ -17,6 +17,7 @@ from typing import Protocol
 from carapax.adapters.sandbox.bounds import Bounds
 from carapax.adapters.sandbox.bwrap.recipe import System
 from carapax.adapters.sandbox.cgroup import Group
+from carapax.adapters.sandbox.launcher.build import Launcher
 from carapax.ports.sandbox import Job, Mount
 
 UNPRIVILEGED_USER = 64_242  # of no account: above the dynamic users of systemd, below the overflow user
@@ -58,7 +59,9 @@ def place_sources(system: System, errand: Shown, user: int | None) -> Placing:
     return Placing(tuple(options), placed)
 
 
-def render_outside(launcher: int, bounds: Bounds, group: Group | None, placing: Placing, door: int) -> tuple[str, ...]:
+def render_outside(
+    launcher: Launcher, bounds: Bounds, group: Group | None, placing: Placing, door: int
+) -> tuple[str, ...]:
     """The command up to the words of bubblewrap."""
     limits = {
         resource.RLIMIT_CORE: 0,  # a dump would go to a program of the host's
@@ -67,7 +70,7 @@ def render_outside(launcher: int, bounds: Bounds, group: Group | None, placing: 
     }
     groups = group.everywhere if group is not None else ()
     return (
-        *(f"/proc/self/fd/{launcher}", "outside", "-c", str(launcher)),
+        *(*launcher.interpreter, f"/proc/self/fd/{launcher.descriptor}", "outside", "-c", str(launcher.descriptor)),
         *(word for path in groups for word in ("-g", str(path / "cgroup.procs"))),
         *(word for name, value in limits.items() for word in ("-r", f"{name}:{value}")),
         *placing.options,

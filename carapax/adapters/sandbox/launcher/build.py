@@ -2,7 +2,7 @@
 
 Layer: adapters/sandbox/launcher. Owns compiling, keeping and taking it up again. The program is held in memory while
 the gateway runs, so that nobody exchanges the file between two jobs.
-Absent: a stand-in without a compiler; then no job runs, and the error says what to install.
+Where no compiler can make it, the same program in Python stands in (`fallback`), and the self-test says so.
 Law: a kept file is taken up only when it is a plain file of our own that nobody else may write.
 """
 
@@ -17,10 +17,10 @@ import secrets
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-
-from carapax.core.terms.error import SandboxUnavailable
 
 SEARCHED = "/usr/local/bin:/usr/bin:/bin"
 WITHIN_S = 60
@@ -29,23 +29,36 @@ _SOURCES = ("launcher.c", "outside.c", "inside.c")
 _HEADERS = ("launch.h",)
 _OPTIONS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-s")
 _HERE = Path(__file__).parent
-_INSTALL = (
+INSTALL = (
     "Install a C compiler (Debian, Ubuntu: `apt install gcc libc6-dev`; Fedora: `dnf install gcc glibc-static`), "
     "then run `carapax doctor`."
 )
 
 
-@functools.lru_cache(maxsize=4)
-def find_launcher(folder: Path | None) -> int:
-    """A descriptor of the program, open while the gateway runs. With a folder, it is made once for all starts.
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """A descriptor of the program, open while the gateway runs, and what runs it; `lacks` says why it is not C."""
 
-    Raises SandboxUnavailable when it cannot be made.
-    """
-    content = None if folder is None else _kept(folder / _name())
+    descriptor: int
+    interpreter: tuple[str, ...] = ()
+    lacks: str = ""
+
+
+@functools.lru_cache(maxsize=4)
+def find_launcher(folder: Path | None) -> Launcher:
+    """The launcher; with a folder, it is made once for all starts."""
+    content: bytes | str | None = None if folder is None else _kept(folder / _name())
     if content is None:
         content = _compile()
+        if isinstance(content, str):
+            interpreter = (str(Path(sys.executable).resolve()), "-I", "-S")
+            return Launcher(_held((_HERE / "fallback.py").read_bytes()), interpreter, content)
         if folder is not None:
             _keep(folder, content)
+    return Launcher(_held(content))
+
+
+def _held(content: bytes) -> int:
     descriptor = os.memfd_create("carapax-launcher", os.MFD_CLOEXEC)
     view = memoryview(content)
     while view:
@@ -88,10 +101,11 @@ def _keep(folder: Path, content: bytes) -> None:
         new.rename(folder / _name())
 
 
-def _compile() -> bytes:
+def _compile() -> bytes | str:
+    """The program, or why there is none."""
     compiler = shutil.which("cc", path=SEARCHED) or shutil.which("gcc", path=SEARCHED)
     if compiler is None:
-        raise SandboxUnavailable("the launcher cannot be built: there is no C compiler", next_step=_INSTALL)
+        return "there is no C compiler"
     said = ""
     with tempfile.TemporaryDirectory(prefix="carapax-build-") as folder:
         made = Path(folder, "launcher")
@@ -107,4 +121,4 @@ def _compile() -> bytes:
             if done.returncode == 0:
                 return made.read_bytes()
             said = done.stderr.strip().partition("\n")[0]
-    raise SandboxUnavailable(f"the launcher cannot be built: {said[:300]}", next_step=_INSTALL)
+    return f"the C compiler fails: {said[:300]}"

@@ -21,7 +21,7 @@ from carapax.adapters.sandbox.pins import Pin
 from carapax.ports.sandbox import Mount
 
 SYSTEM = System((("usr/bin", "/bin"),), ("/usr", "/opt/python"), "/opt/python/bin:/usr/bin", "/usr/share/zoneinfo/UTC")
-HANDED = Handed(filter=10, status=11, gate=12, hold=13, etc=(("passwd", 14),), launcher=15, verdict=16)
+HANDED = Handed(filter=10, status=11, gate=12, hold=13, etc=(("passwd", 14),), launcher=15, interpreter=(), verdict=16)
 
 
 BOUNDS = Bounds(tmp_bytes=7, shm_bytes=8)
