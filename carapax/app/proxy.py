@@ -81,6 +81,7 @@ def run(
     import uvloop
 
     async def serve() -> None:
+        asyncio.get_running_loop().set_exception_handler(tell_kind)
         aside = asyncio.create_task(beside()) if beside is not None else None
         try:
             await Service(link, dial=dial, secrets=secrets, find_held=held_names, patience=patience).run()
@@ -90,6 +91,11 @@ def run(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())
+
+
+def tell_kind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A defect is told by its kind alone: its text could quote what passed by."""
+    print(f"carapax proxy: {type(context.get('exception')).__name__} in a task", file=sys.stderr)
 
 
 def held_names(text: str, values: Mapping[str, str]) -> list[str]:

@@ -182,6 +182,8 @@ class Client:
         """Everything until the other side closes."""
         try:
             return await asyncio.wait_for(self.reader.read(-1), WAIT_S)
+        except TimeoutError:
+            raise AssertionError("the other side stays open") from None
         except (OSError, ssl.SSLError):
             return b""
 

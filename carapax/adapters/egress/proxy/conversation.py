@@ -179,6 +179,7 @@ class Conversation:
         await service.send(content)
         del content, values
         await self._rest_of_body(asked, service)
+        self._way.report_up()
         self._answering = Answering(self._client, service, self._way, self._host, tuple(self._used.values()))
         goes_on = await self._answering.run(head, patience.answer_s)
         if not goes_on:

@@ -35,6 +35,7 @@ def _forms(value: bytes) -> Iterator[bytes]:
     yield quote(value, safe="").encode()
     yield quote_plus(value, safe="").encode()
     yield json.dumps(value.decode("latin-1"))[1:-1].encode()
+    yield value.replace(b"/", b"\\/")
     yield from _base32_forms(value)
     if value.swapcase() != value:
         yield value.upper()

@@ -140,7 +140,7 @@ def render_request(asked: Asked, values: Mapping[str, bytes], words: Mapping[str
     if head.websocket:
         fields += [("connection", b"upgrade"), ("upgrade", b"websocket")]
     name = f"[{asked.host}]" if ":" in asked.host else asked.host
-    netloc = name if asked.port in (80, 443) else f"{name}:{asked.port}"
+    netloc = name if asked.port == 443 else f"{name}:{asked.port}"
     lines = [f"{head.method} {head.path} HTTP/1.1".encode("ascii"), b"host: " + netloc.encode("ascii")]
     lines += [key.encode("ascii") + b": " + value for key, value in fields]
     start = b"\r\n".join(lines) + b"\r\n\r\n"

@@ -24,6 +24,9 @@ from carapax.core.terms.signal import SignalKind
 CONNECTIONS = 256
 """Most connections of one way at a time."""
 
+REPORT_BYTES = 65_536
+"""Bytes that go up before they are reported within one request or tunnel."""
+
 KEY_HEADERS = (("authorization", "Bearer "), ("x-api-key", ""), ("x-goog-api-key", ""), ("api-key", ""))
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
@@ -79,6 +82,7 @@ class OpenWay:
     hosts: dict[str, None] = field(default_factory=dict)
     bytes_up: int = 0
     bytes_down: int = 0
+    reported_up: int = 0
     wires: set[Wire] = field(default_factory=set)
     servers: list[asyncio.AbstractServer] = field(default_factory=list)
 
@@ -120,6 +124,14 @@ class OpenWay:
         if self.bytes_up + size > self.allowance.bytes_up:
             raise Refusal("egress.budget", f"This run may send {self.allowance.bytes_up} bytes; that is used up.")
         self.bytes_up += size
+        if self.bytes_up - self.reported_up >= REPORT_BYTES:
+            self.report_up()
+
+    def report_up(self) -> None:
+        """Tell the gate how many bytes went up since it was last told."""
+        size, self.reported_up = self.bytes_up - self.reported_up, self.bytes_up
+        if size:
+            self.gate.saw(self.call, SignalKind.UPLOADED, size, next(reversed(self.hosts), ""))
 
     def count_down(self, size: int) -> bool:
         """Bytes that came down; False over the allowance."""
@@ -145,6 +157,7 @@ class OpenWay:
 
     def close(self) -> Traffic:
         """End everything that lives by this way, and forget its secrets. Safe to repeat."""
+        self.report_up()
         self.closed = True
         self.placeholders.clear()
         self.leases.clear()
