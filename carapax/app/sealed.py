@@ -42,11 +42,18 @@ def known_bindings() -> dict[str, tuple[Binding, ...]]:
     return found
 
 
+def _changes_key(home: Home) -> bytes:
+    home.root.mkdir(
+        mode=0o700, parents=True, exist_ok=True
+    )  # before what lies in it, which would make it open to others
+    return load_or_create_seed(home.keys / "changes.seed")
+
+
 def open_sealed(
     home: Home, environ: Mapping[str, str], *, resolvers: Mapping[str, Resolver] | None = None
 ) -> SealedVault:
     """The vault of this home. Raises StoreUnavailable."""
-    changes_key = load_or_create_seed(home.keys / "changes.seed")
+    changes_key = _changes_key(home)
     keys = KeySources.here(home.keys / "vault.key", environ, changes_key=changes_key)
     return SealedVault.open(
         home.vault, keys, SystemClock(), defaults=known_bindings(), resolvers=resolvers or {}
@@ -66,7 +73,7 @@ def open_for_proxy(home: Home, environ: Mapping[str, str], user: int | None) -> 
 
     All that the user's rights would keep from it is read now: the machine's key, and the folder is given to that user.
     """
-    changes_key = load_or_create_seed(home.keys / "changes.seed")
+    changes_key = _changes_key(home)
     keys = KeySources.here(home.keys / "vault.key", environ, changes_key=changes_key)
     if user is not None:
         give_folder(home.vault, user, user)
@@ -119,7 +126,7 @@ def take_in(home: Home, vault: SealedVault) -> tuple[str, ...]:
 
 def open_changes(home: Home) -> ChangeLog:
     """The log of changes alone, for a gateway that does not have the vault open. Raises StoreUnavailable."""
-    return ChangeLog(Folder.open(home.vault), load_or_create_seed(home.keys / "changes.seed"))
+    return ChangeLog(Folder.open(home.vault), _changes_key(home))
 
 
 async def record_changes(vault: SealedVault | ChangeLog, ledger: Ledger) -> int:
@@ -141,7 +148,9 @@ def change_body(change: Change) -> dict[str, object]:
 
 
 def examine_vault(home: Home, environ: Mapping[str, str]) -> list[Check]:
-    """The vault's lines of `carapax doctor`."""
+    """The vault's lines of `carapax doctor`; looking makes nothing."""
+    if not home.vault.exists():
+        return [Check("vault", Standing.OK, "empty")]
     try:
         vault = open_sealed(home, environ)
         source = vault.source

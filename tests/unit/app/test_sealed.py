@@ -126,7 +126,9 @@ def test_doctor_says_how_it_stands(
     home: Home, prepare: Callable[[Home], object], standing: Standing, said: str
 ) -> None:
     assert [check.standing for check in examine_vault(home, {})] == [Standing.OK]
+    assert not home.root.exists()
     open_sealed(home, {}).put_secret("svc", VALUE)
+    assert home.root.stat().st_mode & 0o077 == 0
     prepare(home)
     (check,) = examine_vault(home, {})
     assert check.standing is standing and said in check.found and check.next_step
