@@ -20,6 +20,7 @@ want iproute2 ip                    # namespaces of the tests' own
 want procps ps
 [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 [ "$(uname -m)" != x86_64 ] || want qemu-system-x86 qemu-system-x86_64 # the disposable tier
+[ "$(uname -m)" != x86_64 ] || want busybox-static busybox
 
 if [ -n "$missing" ]; then
   as_root=
@@ -35,4 +36,4 @@ if [ -n "$missing" ]; then
     exit 1
   fi
 fi
-[ ! -e scripts/guest_kernel.sh ] || sh scripts/guest_kernel.sh
+[ "$(uname -m)" != x86_64 ] || sh scripts/guest_kernel.sh "${CARAPAX_GUEST_KERNEL:-$HOME/.cache/carapax-guest}"

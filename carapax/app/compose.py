@@ -90,6 +90,7 @@ class Running:
         if self.model is not None:
             await self.model.close()
         await asyncio.to_thread(self.keeper.close)
+        await asyncio.to_thread(self.walls.close)
         await self._ledger.append("gateway.stopped", {"version": carapax.__version__})
         await self._workspace.close()
         await self._store.close()

@@ -14,14 +14,21 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from carapax.app.clock import SystemClock
 from carapax.app.home import Home
+from carapax.app.sealed import examine_vault
 from carapax.app.settings import Settings, load_settings
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import CarapaxError, LedgerCorrupt
+from carapax.ports.sandbox import Sandbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from carapax.app.walls import Walls
 
 MIN_FREE_BYTES = 1 << 30
 CLOCK_SLACK_MS = 2_000
@@ -44,6 +51,7 @@ def examine(home: Home, environ: Mapping[str, str]) -> list[Check]:
         lambda: _ledger(home, clock),
         lambda: _store(home, clock),
         lambda: _model(home, settings, environ),
+        lambda: examine_vault(home, environ),
         lambda: _exposure(home, settings),
         lambda: _walls(home, settings, clock),
     )
@@ -197,7 +205,7 @@ def _model(home: Home, settings: Settings, environ: Mapping[str, str]) -> list[C
             ]
         return [Check("model", Standing.OK, f"embedded {MODEL}, digest verified")]
     service = SERVICES[choice.provider]
-    needs = service.needs_key and open_whole(home, environ).find_secret(choice.secret) is None
+    needs = service.needs_key and choice.secret not in open_whole(home, environ).handles()
     if needs:
         return [
             Check("model", Standing.FAILED, f"{choice.label} {choice.model}: no key", "`carapax model` asks for it.")
@@ -225,14 +233,33 @@ def _exposure(home: Home, settings: Settings) -> list[Check]:
 
 
 def _walls(home: Home, settings: Settings, clock: SystemClock) -> list[Check]:
-    from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
+    with _try_out(home, settings, clock) as walls:
+        return summarise(list(asyncio.run(_probe(walls.first))))
+
+
+def examine_walls(home: Home, environ: Mapping[str, str]) -> list[Check]:
+    """Every attempt in every tier of this machine, one check each. Takes a minute or two where a machine is emulated."""
+    with _try_out(home, load_settings(home, environ), SystemClock()) as walls:
+        return list(asyncio.run(_probe(walls.sandbox)))
+
+
+async def _probe(sandbox: Sandbox) -> Sequence[Check]:
+    return await sandbox.probe()
+
+
+@contextmanager
+def _try_out(home: Home, settings: Settings, clock: SystemClock) -> Iterator[Walls]:
+    """The walls over the workspace, or over a folder that goes again where there is none yet; nothing gets a way out."""
+    from carapax.app.walls import Place, build_walls
 
     workspace = settings.workspace_path()
     with tempfile.TemporaryDirectory(prefix="carapax-doctor-") as scratch:
-        place = workspace if workspace.exists() else Path(scratch)
-        sandbox = BwrapSandbox(place, secrets.token_bytes(32), clock, forbidden=(home.root,))
-        checks = list(asyncio.run(sandbox.probe()))
-    return summarise(checks)
+        folder = workspace if workspace.exists() else Path(scratch)
+        walls = build_walls(Place(home, folder, secrets.token_bytes(32), clock), None, dict)
+        try:
+            yield walls
+        finally:
+            walls.close()
 
 
 def summarise(checks: Sequence[Check]) -> list[Check]:

@@ -81,6 +81,11 @@ class Home:
         return self.root / "build"
 
     @property
+    def guest(self) -> Path:
+        """A kernel package unpacked for the disposable machine; without it this machine's own kernel is used."""
+        return Path(os.environ.get("CARAPAX_GUEST_KERNEL") or Path.home() / ".cache" / "carapax-guest")
+
+    @property
     def incidents(self) -> Path:
         return self.root / "incidents"
 

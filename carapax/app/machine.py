@@ -107,10 +107,10 @@ class Machine:
             on_walls=on_walls,
         )
 
-    def doctor(self) -> Sequence[Check]:
-        from carapax.app.doctor import examine
+    def doctor(self, *, walls: bool = False) -> Sequence[Check]:
+        from carapax.app.doctor import examine, examine_walls
 
-        return examine(self._home, self._environ)
+        return (examine_walls if walls else examine)(self._home, self._environ)
 
     # the ledger
 

@@ -11,13 +11,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from carapax.adapters.egress.keeper import Keeper
 from carapax.adapters.providers.catalogue import SECRET_VARIABLES
 from carapax.adapters.sandbox.admission import Admission
 from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
-from carapax.adapters.sandbox.gvisor.adapter import GvisorSandbox
-from carapax.adapters.sandbox.pure.adapter import PureSandbox
 from carapax.adapters.sandbox.running import RunningJobs
 from carapax.adapters.sandbox.tiered import TieredSandbox
 from carapax.app.home import Home
@@ -76,6 +75,44 @@ class ProvenSandbox:
             return (Check("sandbox", Standing.FAILED, error.what, error.next_step),)
 
 
+class ClosedSandbox(Sandbox, Protocol):
+    """A sandbox that holds something until it is closed."""
+
+    def close(self) -> None: ...
+
+
+class LateSandbox:
+    """Implements Sandbox by one that is made when it is first needed: most gateways never need the stronger tiers."""
+
+    def __init__(self, make: Callable[[], ClosedSandbox]) -> None:
+        self._make = make
+        self._made: ClosedSandbox | None = None
+
+    def _sandbox(self) -> ClosedSandbox:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    async def run(self, authorized: AuthorizedCall, job: Job) -> Ran:
+        return await self._sandbox().run(authorized, job)
+
+    async def probe(self) -> Sequence[Check]:
+        return await self._sandbox().probe()
+
+    def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return () if self._made is None else self._made.freeze(session)
+
+    def thaw(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return () if self._made is None else self._made.thaw(session)
+
+    def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
+        return () if self._made is None else self._made.kill(session)
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the walls stand: the home that no job may see, the workspace, and the seal's key."""
@@ -92,15 +129,21 @@ class Walls:
 
     sandbox: TieredSandbox
     first: ProvenSandbox
+    closing: tuple[Callable[[], None], ...] = ()
 
     def prove(self) -> asyncio.Task[Sequence[Check]]:
         """Start the proof of the default tier once; the same task for everybody."""
         return self.first.prove()
 
+    def close(self) -> None:
+        """Let go of idle threads, warm sandboxes and the machine's snapshot. No job may be running. Blocking, bounded."""
+        for close in self.closing:
+            close()
+
 
 def build_walls(
     place: Place,
-    keeper: Keeper,
+    keeper: Keeper | None,
     floor: Callable[[], Mapping[Provenance, WallTier]],
     refuse: Callable[[SessionId], None] | None = None,
 ) -> Walls:
@@ -108,19 +151,41 @@ def build_walls(
     admission = Admission(place.key, place.clock)  # one for all tiers: a sealed call runs once, wherever
     jobs = RunningJobs(place.home.jobs)
     forbidden = (place.home.root,)
-    tiers: dict[WallTier, Sandbox] = {
-        WallTier.PURE: PureSandbox(place.key, place.clock, admission=admission, jobs=jobs),
-        WallTier.DEFAULT: BwrapSandbox(
+    attach = keeper.attach if keeper is not None else None
+    default = BwrapSandbox(
+        place.workspace, place.key, place.clock,
+        forbidden=forbidden, jobs=jobs, attach=attach, build=place.home.build, admission=admission,
+    )  # fmt: skip
+
+    def strong() -> ClosedSandbox:
+        from carapax.adapters.sandbox.gvisor.adapter import GvisorSandbox
+
+        return GvisorSandbox(
             place.workspace, place.key, place.clock,
-            forbidden=forbidden, jobs=jobs, attach=keeper.attach, build=place.home.build, admission=admission,
-        ),
-        WallTier.STRONG: GvisorSandbox(
+            forbidden=forbidden, jobs=jobs, attach=attach, admission=admission,
+        )  # fmt: skip
+
+    def disposable() -> ClosedSandbox:
+        from carapax.adapters.sandbox.vm.adapter import VmSandbox
+
+        return VmSandbox(
             place.workspace, place.key, place.clock,
-            forbidden=forbidden, jobs=jobs, attach=keeper.attach, admission=admission,
-        ),
-    }  # fmt: skip
+            forbidden=forbidden, jobs=jobs, attach=attach, admission=admission, kernels=(place.home.guest,),
+        )  # fmt: skip
+
+    def pure() -> ClosedSandbox:
+        from carapax.adapters.sandbox.pure.adapter import PureSandbox
+
+        return PureSandbox(place.key, place.clock, admission=admission, jobs=jobs)
+
+    tiers: dict[WallTier, ClosedSandbox] = {
+        WallTier.PURE: LateSandbox(pure),
+        WallTier.DEFAULT: default,
+        WallTier.STRONG: LateSandbox(strong),
+        WallTier.DISPOSABLE: LateSandbox(disposable),
+    }
     proven = {tier: ProvenSandbox(sandbox, refuse) for tier, sandbox in tiers.items()}
-    return Walls(TieredSandbox(proven, floor), proven[WallTier.DEFAULT])
+    return Walls(TieredSandbox(proven, floor), proven[WallTier.DEFAULT], tuple(t.close for t in tiers.values()))
 
 
 def open_keeper(home: Home, environ: Mapping[str, str], gate: Gate) -> Keeper:

@@ -59,6 +59,7 @@ Exits with 4 when an approval is needed and nobody can be asked here.""",
     "about.doctor": "Check everything Carapax depends on, and say what to do for each failure. Works without a gateway.",
     "examples.doctor": """examples:
   carapax doctor
+  carapax doctor --walls                  every attempt to get out, in every tier
   carapax doctor --json""",
     "help.sessions": "list, show, search, name, export and delete sessions",
     "about.sessions": "Look after sessions. SESSION is an id, the end of one, or a name.",
@@ -222,6 +223,7 @@ read (sessions, status), admin (everything else).""",
     "opt.continue": "go on with the newest session",
     "opt.keep": "leave the gateway running when you leave",
     "opt.text": "the message; `-` reads it from stdin",
+    "opt.walls": "try every way out of every tier, one line each",
     "opt.key": "idempotency key: the same key in the same session is the same message",
     "opt.events": "print every event as one line of JSON",
     "opt.verbose": "also show the guard's answer to each step",

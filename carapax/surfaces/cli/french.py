@@ -59,6 +59,7 @@ Sort avec 4 quand un accord est nécessaire et que personne ne peut répondre ic
     "about.doctor": "Vérifier tout ce dont Carapax dépend, et dire quoi faire pour chaque échec. Fonctionne sans passerelle.",
     "examples.doctor": """exemples :
   carapax doctor
+  carapax doctor --walls                  chaque tentative de sortie, à chaque niveau
   carapax doctor --json""",
     "help.sessions": "lister, montrer, chercher, nommer, exporter et supprimer des sessions",
     "about.sessions": "S'occuper des sessions. SESSION est un identifiant, sa fin, ou un nom.",
@@ -222,6 +223,7 @@ read (sessions, état), admin (tout le reste).""",
     "opt.continue": "reprendre la session la plus récente",
     "opt.keep": "laisser tourner la passerelle en partant",
     "opt.text": "le message ; `-` le lit sur stdin",
+    "opt.walls": "essayer chaque issue de chaque niveau, une ligne pour chacune",
     "opt.key": "clé d'idempotence : la même clé dans la même session est le même message",
     "opt.events": "afficher chaque événement comme une ligne de JSON",
     "opt.verbose": "montrer aussi la réponse du garde à chaque étape",

@@ -134,7 +134,9 @@ class Local(Protocol):
         """
         ...
 
-    def doctor(self) -> Sequence[Check]: ...
+    def doctor(self, *, walls: bool = False) -> Sequence[Check]:
+        """Everything it depends on; with `walls` every attempt to get out, in every tier of this machine."""
+        ...
 
     # the ledger, read from its files: it works without a gateway
     def ledger_show(self, first: int | None, limit: int, newest: bool) -> Sequence[Mapping[str, Any]]:

@@ -39,7 +39,7 @@ KINDS = {
 
 def doctor(c: Context, o: Namespace) -> int:
     """Every check with what to do about it."""
-    return _report(c, o, c.local.doctor())
+    return _report(c, o, c.local.doctor(walls=o.walls))
 
 
 def _report(c: Context, o: Namespace, checks: Sequence[Check]) -> int:

@@ -90,7 +90,7 @@ def build_parser(t: Texts) -> Parser:
         )
 
     for name, fill in (
-        ("chat", _chat), ("ask", _ask), ("serve", _serve), ("doctor", _json), ("sessions", _sessions),
+        ("chat", _chat), ("ask", _ask), ("serve", _serve), ("doctor", _doctor), ("sessions", _sessions),
         ("approvals", _approvals), ("approve", _approve), ("deny", _deny), ("factor", _factor),
         ("undo", _undo), ("ledger", _ledger), ("policy", _policy), ("trust", _trust), ("redteam", _redteam), ("model", _model),
         ("incident", _incident), ("canary", _canary), ("egress", _egress), ("resume", resume_grammar), ("vault", _vault),
@@ -158,6 +158,11 @@ def _action(p: Parser, actions: Any, command: str, name: str) -> Parser:
         name, t=p.t, help=p.t(f"help.{command}.{name}"), description=p.t(f"help.{command}.{name}")
     )
     return made
+
+
+def _doctor(p: Parser) -> None:
+    p.add_argument("--walls", action="store_true", help=p.t("opt.walls"))
+    _json(p)
 
 
 def _json_again(p: Parser) -> None:
