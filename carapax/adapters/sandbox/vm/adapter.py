@@ -14,9 +14,11 @@ import dataclasses
 import itertools
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from carapax.adapters.sandbox.admission import Admission
@@ -60,6 +62,7 @@ class VmSandbox:
         bounds: Bounds | None = None,
         jobs: RunningJobs | None = None,
         attach: Attach | None = None,
+        build: Path | None = None,
         admission: Admission | None = None,
         kernels: tuple[Path, ...] = (),
         original: Original | None = None,
@@ -70,6 +73,9 @@ class VmSandbox:
         self._bounds = bounds or Bounds()
         self._running = jobs or RunningJobs()
         self._attach = attach
+        self._build = build
+        self._host: _Host | None = None
+        self._lock = threading.Lock()
         self._admission = admission or Admission(key, clock)
         self._kernels = (*kernels, HOST)
         self.original = original or Original(self._needs)
@@ -158,30 +164,42 @@ class VmSandbox:
         verify_same(self._workspace)
         return launch(plan, errand)
 
-    def _found(self) -> tuple[Walls, System, Path | None]:
-        interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
-        return find_walls(), find_system(interpreter), interpreter
-
     def _needs(self) -> Needs:
-        walls, system, interpreter = self._found()
-        shares = plan_shares(interpreter, find_library())
-        return Needs(walls.bubblewrap, walls.tree, system, shares, self._kernels)
+        host = self._looked_up()
+        shares = plan_shares(host.interpreter, host.library)
+        return Needs(host.walls.bubblewrap, host.walls.tree, host.system, shares, self._kernels)
+
+    def _looked_up(self) -> _Host:
+        with self._lock:
+            if self._host is None:
+                interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
+                self._host = _Host(find_walls(self._build), find_system(interpreter), interpreter, find_library())
+            return self._host
 
     def _planned(self) -> Plan:
-        """The plan; the first one boots the original."""
+        """The plan; the first one boots the original. A machine that is mended needs no restart."""
         snapshot = self.original.get_snapshot()
-        walls, system, interpreter = self._found()
-        library = find_library()
+        host = self._looked_up()
         return Plan(
             snapshot,
-            walls.tree,
-            system,
-            walls.filter,
+            host.walls.tree,
+            host.system,
+            host.walls.filter,
             self._bounds,
-            str(interpreter) if interpreter is not None else "",
-            str(library) if library is not None else "",
+            str(host.interpreter or ""),
+            str(host.library or ""),
             self._attach,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """What of this machine goes into every machine, found once."""
+
+    walls: Walls
+    system: System
+    interpreter: Path | None
+    library: Path | None
 
 
 def find_library() -> Path | None:
