@@ -47,15 +47,14 @@ class Launcher:
 @functools.lru_cache(maxsize=4)
 def find_launcher(folder: Path | None) -> Launcher:
     """The launcher; with a folder, it is made once for all starts."""
-    content: bytes | str | None = None if folder is None else _kept(folder / _name())
-    if content is None:
-        content = _compile()
-        if isinstance(content, str):
-            interpreter = (str(Path(sys.executable).resolve()), "-I", "-S")
-            return Launcher(_held((_HERE / "fallback.py").read_bytes()), interpreter, content)
-        if folder is not None:
-            _keep(folder, content)
-    return Launcher(_held(content))
+    kept = None if folder is None else _kept(folder / _name())
+    made = _compile() if kept is None else kept
+    if isinstance(made, str):
+        interpreter = (str(Path(sys.executable).resolve()), "-I", "-S")
+        return Launcher(_held((_HERE / "fallback.py").read_bytes()), interpreter, made)
+    if kept is None and folder is not None:
+        _keep(folder, made)
+    return Launcher(_held(made))
 
 
 def _held(content: bytes) -> int:

@@ -156,7 +156,8 @@ def test_a_real_group_halts_goes_on_and_ends_while_halted(group: Group) -> None:
         assert counter.wait(10) == -9
     finally:
         counter.kill()
-        counter.wait()
+        group.thaw()
+        counter.wait(10)
         assert counter.stdout is not None
         counter.stdout.close()
 
