@@ -115,6 +115,7 @@ def test_every_tool_declares_what_it_does() -> None:
         "move_file": Effect.SELF_MODIFY,
         "delete_file": Effect.DESTROY,
         "run_command": Effect.CODE,
+        "run_online": Effect.CODE,
         "show_time": Effect.READ,
         "ask_user": Effect.READ,
         "show_changes": Effect.READ,
