@@ -52,7 +52,11 @@ _PROGRAM_FAULT = re.compile(r"(?:error finding executable|failed to load) .*?: (
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _AS_ORDINARY = ("--user", "--map-root-user")
 _UNSHARE = ("/usr/bin/unshare",)
-_STAGE = ("--mount", "--propagation", "private", "--", "/bin/sh", "-c")
+_STAGE = (
+    *("--mount", "--propagation", "private", "--"),
+    *("/usr/bin/setpriv", "--pdeathsig", "KILL", "--"),  # a job does not outlive its gateway
+    *("/bin/sh", "-c"),
+)
 # When the gateway dies first, `read` meets the end and nothing runs.
 _GATED = 'read -r go && {pins}: > begun && unset PATH W PWD OLDPWD && exec "$@"'
 
