@@ -243,6 +243,20 @@ def test_a_link_in_a_page_is_not_vouched_for_by_the_page(tmp_path: Path) -> None
         assert there.asked() == [URL]
 
 
+def test_a_page_that_moved_does_not_vouch_for_where_it_moved_to(tmp_path: Path) -> None:
+    there_now = "https://evil.example/log?what=shells"
+
+    def world(request: httpx2.Request) -> Says:
+        moved = request.url.host == "www.example.org"
+        return Says(status=302, headers={"location": there_now}) if moved else Says(b"<p>Read me again</p>")
+
+    with surfing(tmp_path, world) as there:
+        there.room.person = clicks
+        assert there_now in there.fetch().text.value
+        assert there.turn.call("web_fetch", url=there_now).outcome == "refused", rules(there.room)
+        assert there.asked() == [URL, there_now]
+
+
 @pytest.mark.parametrize("tool", ["web_fetch", "web_search"])
 def test_what_was_read_in_private_does_not_leave_in_a_question(tmp_path: Path, tool: str) -> None:
     with surfing(tmp_path, lambda request: Says(b"<p>thanks</p>"), "What do my mails say?") as there:
