@@ -77,11 +77,11 @@ def end_recorded(path: Path) -> bool:
     try:
         told = json.loads(path.read_bytes()[:MAX_WORD_BYTES])
         pid, since = int(told["pid"]), str(told["started"])
-        if pid <= 1 or not since or started(pid) != since:
+        if pid <= 1:
             return False
         pidfd = os.pidfd_open(pid)
         try:
-            if started(pid) != since:  # held now: what is ended is what was looked at
+            if not since or started(pid) != since:  # held now: what is ended is what was looked at
                 return False
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:

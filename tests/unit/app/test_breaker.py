@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -92,10 +93,19 @@ def test_one_halted_session_has_one_incident_however_much_is_seen_of_it(tmp_path
     asyncio.run(play())
 
 
-def test_many_threads_at_once_open_one_incident(tmp_path: Path) -> None:
+def test_two_threads_in_the_same_moment_open_one_incident(tmp_path: Path) -> None:
     async def play() -> None:
         alarm = Alarm(tmp_path)
-        threads = [threading.Thread(target=alarm.use_canary) for _ in range(16)]
+        both = threading.Barrier(2)
+        halt = alarm.walls.freeze
+
+        def slowly(session: SessionId | None) -> tuple[CallId, ...]:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.3)  # the other thread has all this time to come here too
+            return halt(session)
+
+        alarm.breaker._reach = replace(alarm.breaker._reach, freeze=slowly)
+        threads = [threading.Thread(target=alarm.use_canary) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,28 @@ class FakeSandbox:
     def kill(self, session: SessionId | None) -> tuple[CallId, ...]:
         self.asked.append(("kill", session))
         return (CallId("c"),)
+
+
+def test_nothing_runs_in_a_session_that_is_halted() -> None:
+    def refuse(session: SessionId) -> None:
+        if session == "halted":
+            raise SandboxUnavailable("This session is halted (incident 1).")
+
+    async def play() -> int:
+        inner = FakeSandbox(Standing.OK)
+        walls = ProvenSandbox(inner, refuse)
+        with pytest.raises(SandboxUnavailable, match="incident 1"):
+            await walls.run(_call("halted"), JOB)
+        assert inner.ran == 0
+        await walls.run(_call("other"), JOB)
+        return inner.ran
+
+    assert asyncio.run(play()) == 1
+
+
+def _call(session: str) -> Any:
+    """As much of a sealed call as is looked at before the sandbox itself checks it."""
+    return SimpleNamespace(call=SimpleNamespace(session=SessionId(session)))
 
 
 def test_halting_and_ending_reach_the_sandbox_without_a_proof() -> None:
