@@ -7,6 +7,7 @@ Law: a bounded job never exceeds the job, the tool's manifest or these ceilings.
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 from carapax.core.terms.action import ToolManifest
@@ -16,6 +17,9 @@ from carapax.ports.sandbox import Job
 MAX_ARGUMENT_BYTES = 131_071  # the kernel's MAX_ARG_STRLEN, less the closing NUL
 MAX_ARGUMENTS_BYTES = 1 << 20
 MAX_STDIN_BYTES = 16 << 20
+MAX_VARIABLES = 100
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_LOADER = ("LD_", "GLIBC_TUNABLES", "GCONV_PATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ def decide_job(job: Job, bounds: Bounds, manifest: ToolManifest | None) -> Job:
         raise Malformed("a command holds text that is not Unicode") from error
     if max(sizes) > MAX_ARGUMENT_BYTES or sum(sizes) > MAX_ARGUMENTS_BYTES or len(job.stdin) > MAX_STDIN_BYTES:
         raise TooLarge("the command or its input is longer than the sandbox takes")
+    _verify_variables(job.variables)
     timeout_ms, output_bytes = bounds.timeout_ms, bounds.output_bytes
     if manifest is not None:
         timeout_ms, output_bytes = min(timeout_ms, manifest.timeout_ms), min(output_bytes, manifest.output_bytes)
@@ -57,3 +62,18 @@ def decide_job(job: Job, bounds: Bounds, manifest: ToolManifest | None) -> Job:
         memory_bytes=min(job.memory_bytes, bounds.memory_bytes),
         processes=min(job.processes, bounds.processes),
     )
+
+
+def _verify_variables(variables: tuple[tuple[str, str], ...]) -> None:
+    """Raise for a variable that is not one, or that would lead the launcher itself astray."""
+    for name, value in variables:
+        if not _VARIABLE.fullmatch(name) or "\0" in value:
+            raise Malformed("a variable's name must be letters, digits and underscores, and its value hold no NUL")
+        if name.startswith(_LOADER):
+            raise Malformed(f"the variable {name} decides what every program loads, and so cannot be set")
+    try:
+        size = sum(len(f"{name}={value}".encode("utf-8", "surrogateescape")) for name, value in variables)
+    except UnicodeEncodeError as error:
+        raise Malformed("a variable holds text that is not Unicode") from error
+    if len(variables) > MAX_VARIABLES or size > MAX_ARGUMENT_BYTES:
+        raise TooLarge("the variables are more than the sandbox takes")

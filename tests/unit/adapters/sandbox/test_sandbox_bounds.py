@@ -51,3 +51,30 @@ def test_what_the_kernel_would_not_take_is_too_large(job: Job) -> None:
     with pytest.raises(TooLarge):
         decide_job(job, BOUNDS, None)
     assert decide_job(Job(("x", "y" * 131_071)), BOUNDS, None).argv[1]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("A", "x\0--bind\0/\0/host"),
+        ("A\0--bind", "x"),
+        ("", "x"),
+        ("A=B", "x"),
+        ("1A", "x"),
+        ("A B", "x"),
+        ("A" * 101, "x"),
+        ("A", "\ud800"),
+        ("LD_PRELOAD", "/workspace/evil.so"),
+        ("LD_LIBRARY_PATH", "/workspace"),
+        ("GLIBC_TUNABLES", "x"),
+    ],
+)
+def test_a_variable_that_could_be_more_than_one_is_malformed(pair: tuple[str, str]) -> None:
+    with pytest.raises(Malformed):
+        decide_job(Job(("x",), variables=(("GOOD", "1"), pair)), BOUNDS, None)
+
+
+@pytest.mark.parametrize("variables", [(("A", "x" * 131_072),), tuple((f"A{n}", "") for n in range(101))])
+def test_more_variables_than_can_be_are_refused(variables: tuple[tuple[str, str], ...]) -> None:
+    with pytest.raises(TooLarge):
+        decide_job(Job(("x",), variables=variables), BOUNDS, None)
