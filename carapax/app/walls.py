@@ -176,7 +176,7 @@ def build_walls(
     def pure() -> ClosedSandbox:
         from carapax.adapters.sandbox.pure.adapter import PureSandbox
 
-        return PureSandbox(place.key, place.clock, admission=admission, jobs=jobs)
+        return PureSandbox(place.key, place.clock, admission=admission, jobs=jobs, build=place.home.build)
 
     tiers: dict[WallTier, ClosedSandbox] = {
         WallTier.PURE: LateSandbox(pure),

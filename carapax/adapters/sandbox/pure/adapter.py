@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 from carapax.adapters.sandbox.admission import Admission
@@ -69,10 +71,13 @@ class PureSandbox:
         bounds: Bounds | None = None,
         admission: Admission | None = None,
         jobs: RunningJobs | None = None,
+        build: Path | None = None,
     ) -> None:
+        """`build` is the folder in which the default tier keeps what it built; both stand behind the same mechanisms."""
         self._bounds = bounds or Bounds()
         self._admission = admission or Admission(key, clock)
         self._running = jobs or RunningJobs()
+        self._build = build
         self._found: tuple[Walls, Path] | None = None
         self._ready: queue.Queue[Worker] = queue.Queue(READY)
         self._closed = False
@@ -96,10 +101,10 @@ class PureSandbox:
     async def probe(self) -> Sequence[Check]:
         """Try what an expression must not be able to do."""
         try:
-            await asyncio.to_thread(self._mechanisms)
+            walls, _ = await asyncio.to_thread(self._mechanisms)
         except SandboxUnavailable as error:
             return (Check("the interpreter", Standing.FAILED, error.what, error.next_step),)
-        return await probe_interpreter(self._try)
+        return (_standing(walls), *await probe_interpreter(self._try))
 
     def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
         """Halt the running computations of a session (None: all)."""
@@ -154,7 +159,7 @@ class PureSandbox:
         """Found on first use; a machine that is mended needs no restart."""
         if self._found is None:
             sweep_workers()
-            self._found = (find_walls(), find_program())
+            self._found = (find_walls(self._build), find_program())
         return self._found
 
     def _take(self) -> Worker:
@@ -173,6 +178,14 @@ class PureSandbox:
                 self._ready.put_nowait(worker)
             except queue.Full:
                 worker.close()
+
+
+def _standing(walls: Walls) -> Check:
+    made = f"Monty {version('pydantic-monty')} behind {walls.version} and its system call filter"
+    if os.geteuid() == 0:
+        advice = "Run Carapax as an ordinary user: what breaks out of a wall then gains less."
+        return Check("the interpreter", Standing.WARNING, f"{made}; the gateway runs as root", advice)
+    return Check("the interpreter", Standing.OK, made)
 
 
 def _expression(job: Job) -> str:

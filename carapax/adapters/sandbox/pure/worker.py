@@ -34,6 +34,7 @@ ADDRESS_BYTES = 2 << 30
 _PROCESSES = 4
 _OVERTIME_MS = 1_000
 _START_WITHIN_MS = 10_000
+_BUSY_TRIES, _BUSY_PAUSE_S = 200, 0.005
 _FAULT, _KILLED = 1, 137
 _INSTALL = "Install it with Carapax's locked dependencies (`make setup`: pydantic-monty)."
 _BUBBLEWRAP = (
@@ -77,7 +78,18 @@ class Worker:
             wrapper = folder / "monty"
             wrapper.write_text(self._script(walls.bubblewrap, program, folder))
             wrapper.chmod(0o700)
-            self._pool: Any = pydantic_monty.Monty(
+            self._pool = self._open_pool(wrapper)
+        except OSError as error:
+            self.close()
+            raise SandboxUnavailable(f"a computation could not be walled in: {error}", next_step=_INSTALL) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_pool(self, wrapper: Path) -> Any:
+        """The pool of one worker, begun. Raises SandboxUnavailable."""
+        for left in reversed(range(_BUSY_TRIES)):
+            pool = self._monty.Monty(
                 binary_path=wrapper,
                 min_processes=1,
                 max_processes=1,
@@ -85,13 +97,14 @@ class Worker:
                 checkout_timeout=_START_WITHIN_MS / 1000,
                 request_timeout=(MOST_MS + _OVERTIME_MS) / 1000,
             )
-            self._stack.enter_context(self._pool)
-        except OSError as error:
-            self.close()
-            raise SandboxUnavailable(f"a computation could not be walled in: {error}", next_step=_INSTALL) from error
-        except BaseException:
-            self.close()
-            raise
+            try:
+                return self._stack.enter_context(pool)
+            except RuntimeError as error:
+                # A process forked meanwhile by another thread holds the file that was just written, until its exec.
+                if left == 0 or "busy" not in str(error):
+                    raise _not_started(error) from error
+                time.sleep(_BUSY_PAUSE_S)
+        raise _not_started(TimeoutError("its file stays busy"))
 
     def _make_group(self, walls: Walls) -> Group | None:
         if walls.tree is None:
@@ -109,6 +122,7 @@ class Worker:
             "#!/bin/sh",
             f"echo $$ > {quote(str(self._pid_file))} || exit 1",
             *(f"echo $$ > {quote(str(path / 'cgroup.procs'))} || exit 1" for path in joined),
+            "exec 2> /dev/null",  # what the interpreter says of itself is not for the gateway's own terminal
             f"mkdir {quote(str(self._begun))} || exit 1",  # the pool would replace a worker that was ended
             f"ulimit -c 0 && ulimit -f 0 && ulimit -n 64 && ulimit -v {ADDRESS_BYTES >> 10} || exit 1",
             f'exec {" ".join(map(quote, words))} "$@" 9< {quote(str(folder / "filter"))}',
