@@ -229,7 +229,7 @@ async def compose(
         store=store, ledger=ledger, guard=guard, desk=desk, meter=meter, clock=clock, provider=give, hold=wards.hold,
         lookout=wards.lookout,
     )  # fmt: skip
-    wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut)
+    wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut, watch=keeper.watch_for)
     access = Access(store, ledger, clock, lambda: _roles(policy))
     parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards)
     await ledger.append("gateway.started", _started_body(policy))
