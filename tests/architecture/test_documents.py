@@ -6,6 +6,7 @@ import importlib
 import re
 from pathlib import Path
 
+from carapax.adapters.sandbox.selftest.expected import EXPECTED
 from carapax.core.policy import capability, cases, document
 from carapax.core.policy.schema import SCHEMA
 
@@ -89,3 +90,14 @@ def test_every_decision_is_short_and_has_its_number() -> None:
         lines = page.read_text("utf-8").splitlines()
         assert lines[0].startswith(f"# {int(page.name[:4])}. "), page.name
         assert len(lines) <= 25, page.name
+
+
+def test_the_walls_page_shows_every_attempt_and_none_that_was_possible() -> None:
+    page = text("walls.md")
+    rows = {row[0]: row[2] for line in page.splitlines() if len(row := re.split(r" ?\| ?", line.strip("| "))) >= 3}
+    for attempt in EXPECTED.values():
+        assert re.fullmatch(r"refused(?: \((\w+)\))?", rows[attempt.words]), attempt.words
+        answer = re.search(r"\((\w+)\)", rows[attempt.words])
+        assert (answer[1] if answer else "none") in attempt.expected, attempt.words
+    assert len(EXPECTED) >= 60
+    assert "it was possible" not in page and "not stopped" not in page
