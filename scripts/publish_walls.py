@@ -39,7 +39,7 @@ others before their first job; every launch repeats a short part. A wall that do
 | tier | for | made of |
 |---|---|---|
 | 0 | small computations | an interpreter without a system (Monty), in a process behind bubblewrap and a system call filter |
-| 1 | commands, files, skills that a person approved | launcher, user and network namespaces, bubblewrap, system call filter, Landlock, control groups; a host user who owns nothing when root started the gateway |
+| 1 | commands, files, approved skills | launcher, namespaces, bubblewrap, system call filter, Landlock, control groups |
 | 2 | what third parties wrote | gVisor: a kernel of its own in user space, behind its own filter, without a network |
 | 3 | untrusted binaries | a virtual machine without a network device, restored from a snapshot for one job, reseeded, then destroyed |
 
