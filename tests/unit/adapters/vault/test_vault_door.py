@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from carapax.adapters.vault import door as door_module
 from carapax.adapters.vault.door import MESSAGE_BYTES, ask_door, open_door, serve_door
@@ -22,8 +23,9 @@ from tests.unit.adapters.vault.rig import PASSPHRASE, VALUE, Clock, opened
 
 
 def behind(
-    root: Path, act: Callable[[Path], Awaitable[Any]], *, users: tuple[int, ...] = (), protect: bool = True
-) -> Any:
+    root: Path, act: Callable[[Path], Awaitable[Any]], *, users: tuple[int, ...] = (), protect: bool = True,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Any:  # fmt: skip
     vault = opened(root, clock=Clock())
     vault.put_secret("svc", VALUE)
     if protect:
@@ -39,14 +41,16 @@ def behind(
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(run())
 
 
 def asked(path: Path, *given: Any, **more: Any) -> Awaitable[dict[str, Any]]:
     return asyncio.to_thread(ask_door, path, *given, **more)
 
 
-def test_it_is_unlocked_asked_and_locked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_it_is_unlocked_asked_and_locked(tmp_path: Path, loop: Any) -> None:
     async def act(path: Path) -> None:
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         assert await asked(path, "state") == {"locked": True, "source": "passphrase"}
@@ -54,7 +58,7 @@ def test_it_is_unlocked_asked_and_locked(tmp_path: Path) -> None:
         assert (await asked(path, "state"))["locked"] is False
         assert (await asked(path, "lock"))["locked"] is True
 
-    behind(tmp_path, act)
+    behind(tmp_path, act, loop=loop)
 
 
 def test_a_wrong_passphrase_is_refused_and_counted(tmp_path: Path) -> None:
