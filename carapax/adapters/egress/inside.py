@@ -13,8 +13,8 @@ import contextlib
 import secrets
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Any, Protocol, cast
 
 import httpcore2
 import httpx2
@@ -131,7 +131,8 @@ class PassingStream(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for part in self._answer.aiter_stream():
+            # A client library may look for a rest after the end, which `aiter_stream` would refuse.
+            async for part in cast(AsyncIterable[bytes], self._answer.stream):
                 yield part
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
             raise _as_httpx(error, self._request) from None
