@@ -104,10 +104,11 @@ def test_authority_is_checked_and_used_once(inside: Inside) -> None:
 
 def test_many_jobs_run_at_once_and_keep_apart(inside: Inside) -> None:
     async def rush() -> list[bytes]:
-        jobs = (Job(("/bin/sh", "-c", f"echo {n}; sleep 0.05; echo {n}")) for n in range(24))
+        jobs = (Job(("/bin/sh", "-c", f"echo {n}; sleep 0.05; echo {n}")) for n in range(many))
         return [ran.output for ran in await asyncio.gather(*(inside.sandbox.run(mint(), job) for job in jobs))]
 
-    assert asyncio.run(rush()) == [f"{n}\n{n}\n".encode() for n in range(24)]
+    many = 4 if isinstance(inside.sandbox, VmSandbox) else 24
+    assert asyncio.run(rush()) == [f"{n}\n{n}\n".encode() for n in range(many)]
 
 
 COUNT = "echo begun > begun; n=0; while :; do n=$((n+1)); echo $n > count; done"
@@ -122,7 +123,14 @@ async def appears(path: Path) -> bool:
     return False
 
 
+def live(inside: Inside) -> None:
+    """For tests that watch a running job's folder: a machine works on a copy, and its own tests halt it."""
+    if isinstance(inside.sandbox, VmSandbox):
+        pytest.skip("a machine's workspace is a copy until its job has ended")
+
+
 def test_a_halted_job_stands_goes_on_and_ends(inside: Inside) -> None:
+    live(inside)
     count = inside.workspace / "count"
 
     async def play() -> Ran:
@@ -149,6 +157,8 @@ def test_a_halted_job_stands_goes_on_and_ends(inside: Inside) -> None:
 
 @pytest.mark.parametrize("end", ["time", "cancel"])
 def test_a_halted_jobs_time_goes_on_and_its_end_is_certain(inside: Inside, end: str) -> None:
+    live(inside)
+
     async def play() -> Ran | None:
         job = Job(("sh", "-c", "touch begun; sleep 600 & sleep 600"), mount=Mount.WRITE, timeout_ms=1_500)
         running = asyncio.create_task(inside.sandbox.run(mint(call="halted"), job))

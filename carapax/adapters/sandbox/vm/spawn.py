@@ -138,11 +138,11 @@ class Spawned:
         if self.inside >= 0:
             with contextlib.suppress(ProcessLookupError):  # the cell's first process takes all others along
                 signal.pidfd_send_signal(self.inside, signal.SIGKILL)
-            if not wait_ready(self.inside, GONE_WITHIN_MS):
-                raise SandboxUnavailable("the machine could not be ended", next_step="Restart this machine.")
-        if self.group is not None:
+        if self.group is not None:  # a halted machine ends only once it is let go on, which this does
             with contextlib.suppress(OSError):
                 self.group.kill()
+        if self.inside >= 0 and not wait_ready(self.inside, GONE_WITHIN_MS):
+            raise SandboxUnavailable("the machine could not be ended", next_step="Restart this machine.")
         self.process.kill()
         try:
             self.process.wait(GONE_WITHIN_MS / 1000)

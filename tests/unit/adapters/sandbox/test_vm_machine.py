@@ -159,6 +159,23 @@ def test_a_frozen_machine_does_nothing_until_it_is_let_go_on(tmp_path: Path) -> 
     assert asyncio.run(halt()).output == b"done\n"
 
 
+@pytest.mark.parametrize("end", ["time", "cancel"])
+def test_a_frozen_machines_time_goes_on_and_its_end_is_certain(tmp_path: Path, end: str) -> None:
+    async def halt() -> None:
+        task = await standing.start("sleep", "60", timeout_ms=500)
+        assert standing.sandbox.freeze(None) == (CallId("it"),)
+        if end == "cancel":
+            task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=9)  # below the bound at which ending is given up
+        assert done == {task}
+        assert task.cancelled() if end == "cancel" else task.result().ended_by == "time"
+
+    standing = Standing(tmp_path)
+    asyncio.run(halt())
+    assert standing.jobs.calls() == ()
+    standing.sandbox.thaw(None)
+
+
 def test_a_cancelled_job_is_gone_when_the_turn_is(tmp_path: Path) -> None:
     async def cancel() -> None:
         task = await standing.start("sleep", "60")
