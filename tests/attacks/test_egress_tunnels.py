@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
 import struct
@@ -372,6 +373,36 @@ def test_what_a_service_sends_unasked_answers_nothing(tmp_path: Path) -> None:
                 assert (await client.ask(get("/1", host)))[2] == b"first"
                 assert (await client.ask(get("/2", host)))[2] == b"honest"
                 assert server.connections == 2
+
+    asyncio.run(run())
+
+
+def test_many_bodies_that_never_end_do_not_fill_the_memory(tmp_path: Path) -> None:
+    async def run() -> None:
+        with WebServer() as server:
+            gate = FakeGate(allowance=Allowance(bytes_up=1 << 30, held_bytes=8 << 20))
+            async with Room(tmp_path, server, gate) as room:
+                way = await room.way()
+                address = await room.listener(way)
+                host = f"{FREE}:{server.port}"
+                begun = b"POST / HTTP/1.1\r\nHost: %b\r\nContent-Length: 9000000\r\n\r\n" % host.encode()
+                clients = [await room.tunnel(address, way, FREE, server.port) for _ in range(3)]
+                answers = [asyncio.create_task(client.answer()) for client in clients]
+                for client in clients:
+                    with contextlib.suppress(OSError):
+                        await client.send(begun + b"x" * 7_000_000)
+                done, waiting = await asyncio.wait(answers, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+                status, headers, body = done.pop().result()
+                assert (status, headers["carapax-refused"]) == (403, "egress.budget")
+                assert b"hold" in body
+                for task in waiting:
+                    task.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+                for client in clients:
+                    client.close()
+                fresh = await room.tunnel(address, way, FREE, server.port)
+                _, _, body = await fresh.ask(get("/", host, method="POST", body=b"y" * 7_000_000))
+                assert body.endswith(b"yyy")
 
     asyncio.run(run())
 

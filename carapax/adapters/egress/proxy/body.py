@@ -14,7 +14,7 @@ from carapax.adapters.egress.proxy.disguise import Stream, Watch
 from carapax.adapters.egress.proxy.wire import HIGH_BYTES, Closed, Wire
 from carapax.core.terms.error import Malformed
 
-UNPACKED_BYTES = 67_108_864
+UNPACKED_BYTES = 16_777_216
 """Most bytes of one compressed body that are unpacked to be looked through."""
 
 _STEP = 1 << 18

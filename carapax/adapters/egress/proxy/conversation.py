@@ -19,6 +19,7 @@ from carapax.adapters.egress.proxy.head import HEAD_BYTES, parse_request
 from carapax.adapters.egress.proxy.reply import own_answer
 from carapax.adapters.egress.proxy.request import (
     Asked,
+    Holding,
     canary,
     check_leases,
     mismatch,
@@ -161,9 +162,24 @@ class Conversation:
         if raw is None:
             return False
         self._way.count_request()
+        holding = Holding(self._way)
+        try:
+            return await self._serve(raw, holding)
+        finally:
+            holding.release()
+
+    async def _serve(self, raw: bytes, holding: Holding) -> bool:
+        patience = self._patience
         head = parse_request(raw, self._host, self._port, 443 if self._tls else 80)
         asked = await read_request(
-            self._client, head, self._way, self._host, self._port, body_s=patience.body_s, stall_s=patience.stall_s
+            self._client,
+            head,
+            self._way,
+            self._host,
+            self._port,
+            holding,
+            body_s=patience.body_s,
+            stall_s=patience.stall_s,
         )
         verdict = await self._way.judge(
             Hop(self._host, self._port, head.method, head.path, asked.handles, head.websocket)

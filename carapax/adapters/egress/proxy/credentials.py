@@ -57,12 +57,16 @@ def binding_fits(binding: Binding, host: str, port: int, method: str, path: str)
 
 
 def slots_of(
-    head: RequestHead, host: str, port: int, bindings: Sequence[Binding], placeholders: Mapping[str, str]
+    head: RequestHead,
+    host: str,
+    port: int,
+    bindings: Sequence[Binding],
+    placeholders: Mapping[str, str],
+    watch: Watch,
 ) -> tuple[Slot, ...]:
     """Where secrets go in the head. Raises Mismatch for everything the module's laws exclude."""
     at_host = [b for b in bindings if b.host == host]
     fitting = [b for b in at_host if b.handle in placeholders and binding_fits(b, host, port, head.method, head.path)]
-    watch = Watch({handle: word.encode() for handle, word in placeholders.items()})
     if watch.found_in_text(head.path.encode()):
         raise Mismatch("a placeholder stands in the address")
     slots: list[Slot] = []

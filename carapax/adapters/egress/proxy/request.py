@@ -47,12 +47,38 @@ class Asked:
         return tuple(dict.fromkeys((*(slot.handle for slot in self.slots), *self.in_body)))
 
 
+class Holding:
+    """What one request holds of its way's bytes; given back at its end."""
+
+    def __init__(self, way: OpenWay) -> None:
+        self._way = way
+        self._size = 0
+
+    def take(self, size: int) -> None:
+        """So many more. Raises Refusal."""
+        self._size += size
+        self._way.hold(size)
+
+    def release(self) -> None:
+        """Give everything back."""
+        self._way.hold(-self._size)
+        self._size = 0
+
+
 async def read_request(
-    wire: Wire, head: RequestHead, way: OpenWay, host: str, port: int, *, body_s: float, stall_s: float
+    wire: Wire,
+    head: RequestHead,
+    way: OpenWay,
+    host: str,
+    port: int,
+    holding: Holding,
+    *,
+    body_s: float,
+    stall_s: float,
 ) -> Asked:
     """Read as much of the body as is held, and look. Raises Refusal, Malformed, Closed, TimeoutError."""
     try:
-        slots = slots_of(head, host, port, way.bindings, way.placeholders)
+        slots = slots_of(head, host, port, way.bindings, way.placeholders, way.watch)
     except Mismatch as error:
         raise mismatch(str(error), host) from None
     _check_canaries(way, host, head.path.encode(), *(n.encode() + b":" + v for n, v in head.headers))
@@ -67,7 +93,7 @@ async def read_request(
     found: list[str] = []
     if way.looks and not body.done:
         async with asyncio.timeout(body_s):
-            held, found = await _hold(body, look, way, host, stall_s)
+            held, found = await _hold(body, look, way, host, stall_s, holding)
     asked = Asked(head, host, port, held, body, look, slots, ())
     if held and body.done and not encoding:
         _check_canaries(way, host, held)
@@ -76,11 +102,14 @@ async def read_request(
     return asked
 
 
-async def _hold(body: Body, look: Look, way: OpenWay, host: str, stall_s: float) -> tuple[bytes, list[str]]:
+async def _hold(
+    body: Body, look: Look, way: OpenWay, host: str, stall_s: float, holding: Holding
+) -> tuple[bytes, list[str]]:
     held = bytearray()
     found: list[str] = []
     while not body.done and len(held) < way.allowance.held_bytes:
         part = await body.read(stall_s)
+        holding.take(len(part))
         placed, canaries = look.feed(part)
         if canaries:
             raise canary(canaries[0], host)

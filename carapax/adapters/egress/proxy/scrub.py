@@ -8,10 +8,9 @@ beginning of a form is held back, so a stream of events is not delayed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-from carapax.adapters.egress.proxy.disguise import forms_of
+from carapax.adapters.egress.proxy.disguise import any_of, forms_of
 
 
 class Scrubber:
@@ -19,7 +18,7 @@ class Scrubber:
 
     def __init__(self, values: Iterable[bytes]) -> None:
         forms = sorted({form for value in values for form in forms_of(value)}, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, forms))) if forms else None
+        self._pattern = any_of(forms)
         self._beginnings = frozenset(form[:size] for form in forms for size in range(1, len(form)))
         self._longest = len(forms[0]) if forms else 0
         self._held = b""
@@ -46,9 +45,11 @@ class Scrubber:
         """Some bytes by themselves, scrubbed."""
         if self._pattern is None:
             return content
+        if self._pattern.search(content) is None:
+            return content
         cleaned, hits = self._pattern.subn(lambda found: b"*" * len(found[0]), content)
         self.hits += hits
-        return cleaned
+        return bytes(cleaned)
 
     def _overlap(self, text: bytes) -> int:
         # The longest beginning of a form with which the text ends.

@@ -24,6 +24,10 @@ from carapax.core.terms.signal import SignalKind
 CONNECTIONS = 256
 """Most connections of one way at a time."""
 
+MARK_CHARS = 28
+HELD_BYTES = 16_777_216
+"""Bytes of bodies that one way's requests hold at a time, over all its connections."""
+
 REPORT_BYTES = 65_536
 """Bytes that go up before they are reported within one request or tunnel."""
 
@@ -83,11 +87,14 @@ class OpenWay:
     bytes_up: int = 0
     bytes_down: int = 0
     reported_up: int = 0
+    held_bytes: int = 0
     wires: set[Wire] = field(default_factory=set)
     servers: list[asyncio.AbstractServer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.watch = Watch({handle: word.encode() for handle, word in self.placeholders.items()})
+        words = {handle: word.encode() for handle, word in self.placeholders.items()}
+        first = next(iter(words.values()), b"")[:MARK_CHARS]
+        self.watch = Watch(words, first if all(word.startswith(first) for word in words.values()) else b"")
 
     async def judge(self, hop: Hop) -> Verdict:
         """The gate's answer; a way that was closed meanwhile gets none. Raises Refusal."""
@@ -126,6 +133,14 @@ class OpenWay:
         self.bytes_up += size
         if self.bytes_up - self.reported_up >= REPORT_BYTES:
             self.report_up()
+
+    def hold(self, size: int) -> None:
+        """Bytes of a body that are held now; given back with a negative size. Raises Refusal over the bound."""
+        self.held_bytes += size
+        if size > 0 and self.held_bytes > HELD_BYTES:
+            raise Refusal(
+                "egress.budget", f"This run's requests hold {HELD_BYTES} bytes already; send fewer at a time."
+            )
 
     def report_up(self) -> None:
         """Tell the gate how many bytes went up since it was last told."""
@@ -174,8 +189,9 @@ class OpenWay:
 
 
 def make_placeholders(handles: Sequence[str]) -> dict[str, str]:
-    """A random word for each secret, good for one way."""
-    return {handle: f"placeholder-{secrets.token_hex(20)}" for handle in handles}
+    """A random word for each secret, good for one way; all of a way begin alike, so that one search finds any."""
+    mark = f"placeholder-{secrets.token_hex(8)}"  # MARK_CHARS long
+    return {handle: f"{mark}{secrets.token_hex(16)}" for handle in handles}
 
 
 class OwnOrigin:

@@ -51,6 +51,14 @@ def test_a_value_is_not_found_where_it_is_not(value: bytes, other: bytes) -> Non
         assert Watch({"it": value}).found(other) == (["it"] if shown else [])
 
 
+@given(rests, rests, st.sampled_from(range(20)))
+def test_a_shared_beginning_finds_whatever_the_forms_find(before: bytes, behind: bytes, number: int) -> None:
+    words = {name: b"placeholder-0123456789" + name.encode() * 9 for name in ("ab", "cd")}
+    marked, plain = Watch(words, b"placeholder-0123456789"), Watch(words)
+    form = forms_of(words["cd"])[number]
+    assert marked.found(before + form + behind) == plain.found(before + form + behind) == ["cd"]
+
+
 def test_short_values_have_no_forms() -> None:
     assert forms_of(b"a" * (MIN_BYTES - 1)) == ()
     assert Watch({"it": b"abc"}).found(b"abc") == []
@@ -116,6 +124,9 @@ BINDING = Binding("key", "api.example", 443, ("GET",), "/v1", "authorization", "
 WORDS = {"key": "placeholder-0123456789abcdef", "other": "placeholder-fedcba9876543210"}
 
 
+WATCH = Watch({handle: word.encode() for handle, word in WORDS.items()}, b"placeholder-")
+
+
 def head(*fields: str, path: str = "/v1/x", host: str = "api.example") -> RequestHead:
     text = "\r\n".join((f"GET {path} HTTP/1.1", f"Host: {host}", *fields)) + "\r\n\r\n"
     return parse_request(text.encode(), host, 443)
@@ -123,7 +134,7 @@ def head(*fields: str, path: str = "/v1/x", host: str = "api.example") -> Reques
 
 def test_a_slot_is_filled_and_nothing_else_changes() -> None:
     found = head("X: 1", f"Authorization: Bearer {WORDS['key']}")
-    slots = slots_of(found, "api.example", 443, [BINDING], WORDS)
+    slots = slots_of(found, "api.example", 443, [BINDING], WORDS, WATCH)
     assert [slot.handle for slot in slots] == ["key"]
     after = filled(found.headers, slots, {"key": VALUE})
     assert after == (("host", b"api.example"), ("x", b"1"), ("authorization", b"Bearer " + VALUE))
@@ -132,7 +143,7 @@ def test_a_slot_is_filled_and_nothing_else_changes() -> None:
 def test_basic_is_filled_as_password_and_as_name() -> None:
     for plain, wanted in ((f"me:{WORDS['key']}", b"me:" + VALUE), (f"{WORDS['key']}:", VALUE + b":")):
         found = head(f"Authorization: Basic {base64.b64encode(plain.encode()).decode()}")
-        slots = slots_of(found, "api.example", 443, [BINDING], WORDS)
+        slots = slots_of(found, "api.example", 443, [BINDING], WORDS, WATCH)
         shown = dict(filled(found.headers, slots, {"key": VALUE}))["authorization"]
         assert base64.b64decode(shown[6:]) == wanted
 
@@ -146,17 +157,17 @@ def test_basic_is_filled_as_password_and_as_name() -> None:
 )  # fmt: skip
 def test_anything_else_is_a_mismatch(field: str) -> None:
     with pytest.raises(Mismatch) as caught:
-        slots_of(head(field), "api.example", 443, [BINDING], WORDS)
+        slots_of(head(field), "api.example", 443, [BINDING], WORDS, WATCH)
     assert WORDS["key"] not in str(caught.value)
     assert "own" not in str(caught.value).replace("program's own", "")
 
 
 def test_a_host_without_a_binding_takes_credentials_of_ones_own() -> None:
     found = head("Authorization: Bearer own", "Cookie: a=b", path="/?key=1", host="free.example")
-    assert slots_of(found, "free.example", 443, [BINDING], WORDS) == ()
+    assert slots_of(found, "free.example", 443, [BINDING], WORDS, WATCH) == ()
     # Bound at another port is bound all the same.
     with pytest.raises(Mismatch):
-        slots_of(head("Cookie: a=b"), "api.example", 443, [Binding("key", "api.example", 8443)], WORDS)
+        slots_of(head("Cookie: a=b"), "api.example", 443, [Binding("key", "api.example", 8443)], WORDS, WATCH)
 
 
 @pytest.mark.parametrize(
