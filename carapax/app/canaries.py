@@ -8,6 +8,7 @@ at the start, never a gateway that looks for nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -21,6 +22,8 @@ from carapax.adapters.scan.outgoing.held import Held, disguise, find_held
 from carapax.adapters.workspace.beneath import look, open_parent, remove
 from carapax.core.breaker.canary import OCTETS, Kind, find_apart, make_fake
 from carapax.core.terms.error import CarapaxError, Conflict, Malformed, NotFound, StoreUnavailable
+from carapax.core.terms.ids import Digest
+from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Source
 from carapax.ports.scanner import Finding, Hint, Scanner
 from carapax.ports.vault import Vault
 
@@ -28,6 +31,7 @@ FORMAT = "carapax-canaries/1"
 FILE_NAME = ".aws-backup.env"
 HANDLE = "aws-backup"
 NOTE = "Backup account for the nightly copy; the key is still valid."
+PLANTED = Label(Integrity.SYSTEM, OWNER_ONLY, frozenset({Source("system", "canary")}))
 MAX_CANARIES = 100
 MAX_LOOKED_AT_CHARS = 4_000_000
 """Of one text; a longer one is looked at in its beginning and its end."""
@@ -43,6 +47,7 @@ class Canary:
     at: str
     values: tuple[str, ...]
     planted_ms: int
+    digest: str = ""  # SHA-256 of the planted file
 
 
 class Canaries:
@@ -95,7 +100,8 @@ class Canaries:
         fake = make_fake(kind, self._draw(OCTETS))
         # A vault keeps one line a handle: the secret alone.
         text, values = (fake.text, fake.values) if place == "file" else (fake.values[-1], fake.values[-1:])
-        canary = Canary(name, kind.value, place, at, values, self._now_ms())
+        digest = hashlib.sha256(text.encode()).hexdigest() if place == "file" else ""
+        canary = Canary(name, kind.value, place, at, values, self._now_ms(), digest)
         self._plant(place, at, text)
         try:
             self._write((*present, canary))
@@ -176,6 +182,10 @@ class Canaries:
             for at, value in enumerate(canary.values, 1)
         }
 
+    def labels(self) -> dict[Digest, Label]:
+        """The label of each planted file as it was planted: nobody's words, so reading it makes nothing untrusted."""
+        return {Digest(canary.digest): PLANTED for canary in self.all() if canary.digest}
+
     def handles(self) -> frozenset[str]:
         """Vault handles that are canaries: naming one as a secret to be used is a use."""
         return frozenset(canary.at for canary in self.all() if canary.place == "vault")
@@ -238,7 +248,7 @@ class Canaries:
 
 
 def _parse(told: Mapping[str, Any]) -> Canary:
-    said = {name: str(told[name]) for name in ("name", "kind", "place", "at")}
+    said = {name: str(told[name]) for name in ("name", "kind", "place", "at", "digest")}
     return Canary(**said, values=tuple(map(str, told["values"])), planted_ms=int(told["planted_ms"]))
 
 

@@ -151,7 +151,13 @@ class _Shell:
     walls: Walls
 
     @classmethod
-    def build(cls, base: _Base, environ: Mapping[str, str], manifests: Callable[[], Sequence[ToolManifest]]) -> _Shell:
+    def build(
+        cls,
+        base: _Base,
+        settings: Settings,
+        environ: Mapping[str, str],
+        manifests: Callable[[], Sequence[ToolManifest]],
+    ) -> _Shell:
         home, policy, clock = base.home, base.policy, base.clock
         vault = open_whole(home, environ)
         taken = take_in(home, vault.sealed)
@@ -160,7 +166,7 @@ class _Shell:
         gate = EgressGate(
             policy=policy.current, key=base.key, clock=clock, ledger=base.ledger, saw=wards.saw, refuse=refuse
         )
-        keeper = open_keeper(home, environ, gate)
+        keeper = open_keeper(home, environ, gate, settings.egress_trust)
         keeper.watch_for(wards.canaries.watched())
         walls = build_walls(Place(home, base.folder, base.key, clock), keeper, lambda: _floor(policy), refuse)
         return cls(vault, taken, wards, gate, keeper, walls)
@@ -201,7 +207,7 @@ async def compose(
     clock = clock or SystemClock()
     base = _Base.open(home, settings, clock)
     policy, ledger, store = base.policy, base.ledger, base.store
-    shell = _Shell.build(base, environ, lambda: guard.manifests())
+    shell = _Shell.build(base, settings, environ, lambda: guard.manifests())
     wards, keeper = shell.wards, shell.keeper
     workspace = KeptWorkspace(base.folder, home.versions)
     desk = Desk(store, clock, Factor(home.keys, clock), lambda: _approvers(policy))
@@ -230,6 +236,7 @@ async def compose(
         lookout=wards.lookout,
     )  # fmt: skip
     wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut, watch=keeper.watch_for)
+    await wards.label_planted(store)
     access = Access(store, ledger, clock, lambda: _roles(policy))
     parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards)
     await ledger.append("gateway.started", _started_body(policy))

@@ -34,6 +34,7 @@ from carapax.core.terms.signal import Signal
 from carapax.ports.clock import Clock
 from carapax.ports.ledger import Ledger
 from carapax.ports.scanner import Scanner
+from carapax.ports.store import Store
 from carapax.ports.vault import Vault
 
 LOG = logging.getLogger("carapax.wards")
@@ -72,6 +73,8 @@ class Wards:
         self.lookout = Lookout(canaries, manifests)
         self._home, self._clock = home, clock
         self._connected: Connected | None = None
+        self._store: Store | None = None
+        self._labelling: asyncio.Task[None] | None = None
 
     @classmethod
     def open(
@@ -147,11 +150,24 @@ class Wards:
             self._pass_on(watch)
         self._connected = Connected(breaker, incidents, door)
 
+    async def label_planted(self, store: Store) -> None:
+        """Keep the labels of the planted files, or every command that sees them would count as tainted."""
+        self._store = store
+        await store.join_content_labels(self.canaries.labels())
+
+    async def _label_again(self) -> None:
+        if self._store is not None:
+            try:
+                await self.label_planted(self._store)
+            except CarapaxError as error:
+                LOG.warning("a new canary could not be labelled: %s", error.what)
+
     def _pass_on(self, watch: Callable[[Mapping[str, str]], None]) -> None:
         loop = asyncio.get_running_loop()
 
         def later() -> None:
             loop.run_in_executor(None, lambda: watch(self.canaries.watched()))
+            self._labelling = loop.create_task(self._label_again(), name="canary labels")
 
         # Noticed under the canaries' lock, in whichever thread looks at a text.
         self.canaries.on_change = lambda: _to_loop(loop, later)

@@ -192,6 +192,11 @@ def test_the_planted_file_is_there_and_is_nobodys_change(calm: Gate) -> None:
     assert (calm.workspace / ".aws-backup.env").exists()
 
 
+def test_it_taints_no_command_that_sees_it(calm: Gate) -> None:
+    ended = calm.turn("DO " + json.dumps(["run_command", {"command": "cat .aws-backup.env | wc -l"}]))
+    assert ".aws-backup.env" not in ended["reply"]
+
+
 def test_searching_all_files_meets_no_incident(calm: Gate) -> None:
     for command in ("grep -r AWS . .aws-backup.env", "cat .aws-backup.env", "base64 .aws-backup.env"):
         ended = calm.turn("DO " + json.dumps(["run_command", {"command": command}]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.vault.files import FileVault
-from carapax.app.canaries import Canaries
+from carapax.app.canaries import FILE_NAME, PLANTED, Canaries
 from carapax.app.home import Home
 from carapax.app.incident_files import IncidentFiles
 from carapax.app.stopping import stop_everything
@@ -22,10 +23,11 @@ from carapax.core.policy.document import Policy, parse_policy
 from carapax.core.policy.home import home_policy
 from carapax.core.terms.error import Conflict, PolicyInvalid, SandboxUnavailable
 from carapax.core.terms.event import Event
-from carapax.core.terms.ids import SessionId
+from carapax.core.terms.ids import Digest, SessionId
 from carapax.core.terms.incident import IncidentState
 from carapax.core.terms.signal import Signal, SignalKind
 from tests.fakes.ledger import MemoryLedger
+from tests.fakes.store import MemoryStore
 from tests.unit.app.alarm import A, B, Clock, Walls
 from tests.unit.app.test_incident_files import ONE
 
@@ -107,6 +109,22 @@ def test_a_damaged_incident_holds_everybody_until_a_person_decides(house: House)
         wards.hold.refuse_turn(B)
         assert IncidentFiles(house.home.incidents).read(4).state is IncidentState.RESUMED
         await wards.close()
+
+    asyncio.run(play())
+
+
+def test_a_planted_file_is_labelled_as_ours_by_what_was_planted_not_by_what_lies_there(house: House) -> None:
+    async def play() -> None:
+        wards = house.open()
+        planted = house.place / "work" / FILE_NAME
+        original = Digest(hashlib.sha256(planted.read_bytes()).hexdigest())
+        planted.write_text("an attacker's words")
+        store = MemoryStore(house.clock)
+        await wards.label_planted(store)
+        await wards.label_planted(store)
+        forged = Digest(hashlib.sha256(planted.read_bytes()).hexdigest())
+        kept = await store.content_labels([original, forged])
+        assert kept == {original: PLANTED}
 
     asyncio.run(play())
 
