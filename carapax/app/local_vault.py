@@ -5,6 +5,7 @@ Layer: app. Works on the vault's own files, beside a running gateway too; the ru
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,11 @@ class VaultDesk:
         self._vault().protect(source, passphrase)
 
     def unlock(self, passphrase: str) -> Mapping[str, Any]:
-        return ask_door(self._home.vault_door, "unlock", passphrase=passphrase)
+        try:
+            owner = self._home.vault.lstat().st_uid  # in our own private folder: we, or the user that the proxy becomes
+        except OSError:
+            owner = os.geteuid()
+        return ask_door(self._home.vault_door, "unlock", passphrase=passphrase, users=(owner,))
 
     def audit(self, handle: str, limit: int) -> Sequence[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []

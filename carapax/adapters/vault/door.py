@@ -149,9 +149,12 @@ def _peer(connection: Any) -> int:
     return int(uid)
 
 
-def ask_door(path: Path, ask: str, *, passphrase: str = "", timeout_s: float = ASK_S) -> dict[str, Any]:
+def ask_door(
+    path: Path, ask: str, *, passphrase: str = "", users: Collection[int] = (), timeout_s: float = ASK_S
+) -> dict[str, Any]:
     """Ask the running vault to "unlock", "lock", or for its "state"; `locked` and `source` come back. Blocking.
 
+    Nothing is said to a server of another user than root, this one and `users` (whom root gave the vault to).
     Raises NotFound when none runs, Refused (a wrong passphrase; another user behind the door), Unavailable.
     """
     message = {"ask": ask, "passphrase": passphrase} if ask == "unlock" else {"ask": ask}
@@ -159,7 +162,7 @@ def ask_door(path: Path, ask: str, *, passphrase: str = "", timeout_s: float = A
         knocking.settimeout(timeout_s)
         try:
             knocking.connect(str(path))
-            if _peer(knocking) not in (0, os.geteuid()):
+            if _peer(knocking) not in (0, os.geteuid(), *users):
                 raise Refused("Another user listens at the vault's door; nothing was said.")
             knocking.sendall(_framed(message))
             (size,) = struct.unpack(">I", _exactly(knocking, 4))

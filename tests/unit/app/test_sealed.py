@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
 from carapax.adapters.vault.files import FileVault
 from carapax.app.home import Home
+from carapax.app.local_vault import VaultDesk
 from carapax.app.sealed import (
     examine_vault,
     known_bindings,
@@ -26,7 +30,7 @@ from carapax.app.sealed import (
 )
 from carapax.core.terms.check import Standing
 from carapax.core.terms.egress import Binding
-from carapax.core.terms.error import LedgerUnavailable
+from carapax.core.terms.error import LedgerUnavailable, Refused
 from tests.unit.adapters.vault.rig import OTHER, PASSPHRASE, VALUE, Clock, found_in_clear
 
 PROXY = 64_243
@@ -171,3 +175,44 @@ def test_beside_a_passphrase_the_proxy_makes_no_key_file(home: Home) -> None:
     assert not (home.keys / "vault.key").exists() and opened.sealed.locked
     opened.unlock(PASSPHRASE)
     assert opened.find_secret("svc") == VALUE
+
+
+def test_the_proxys_own_process_is_unlocked_at_its_door(home: Home) -> None:
+    sealed = open_sealed(home, {})
+    sealed.put_secret("svc", VALUE)
+    sealed.protect("passphrase", PASSPHRASE)
+    sealed.close()
+    ours, theirs = socket.socketpair()
+    argv = [sys.executable, "-I", "-m", "carapax.app.proxy", "--home", str(home.root), str(theirs.fileno())]
+    process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env={})
+    theirs.close()
+    try:
+        assert opened_door(process, home.vault_door)
+        desk = VaultDesk(home, {})
+        with pytest.raises(Refused, match="not the vault's passphrase"):
+            desk.unlock("a wrong passphrase")
+        assert desk.unlock(PASSPHRASE) == {"locked": False, "source": "passphrase"}
+        if os.geteuid() == 0:
+            assert f"Uid:\t{PROXY}\t{PROXY}" in Path(f"/proc/{process.pid}/status").read_text()
+        assert VALUE.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    finally:
+        ours.close()
+        assert process.wait(30) == 0
+
+
+def opened_door(process: subprocess.Popen[bytes], door: Path) -> bool:
+    """Wait until the process listens; it may end instead."""
+    for _ in range(600):
+        with socket.socket(socket.AF_UNIX) as knocking:
+            try:
+                knocking.connect(str(door))
+            except OSError:
+                pass
+            else:
+                return True
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        return False
+    return False

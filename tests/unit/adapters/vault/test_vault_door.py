@@ -150,6 +150,21 @@ def test_a_stranger_behind_the_door_gets_no_passphrase(tmp_path: Path, monkeypat
     listening.close()
 
 
+def test_the_user_that_root_gave_the_vault_to_may_stand_behind_the_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_peer = door_module._peer
+
+    async def act(path: Path) -> None:
+        # The client's side sees the proxy's user; the server's own look at the client stays true.
+        monkeypatch.setattr(door_module, "_peer", lambda c: true_peer(c) if c.getsockname() else 64_243)
+        assert (await asked(path, "state", users=(64_243,)))["locked"] is True
+        with pytest.raises(Refused, match="nothing was said"):
+            await asked(path, "state", users=(64_244,))
+
+    behind(tmp_path, act)
+
+
 def test_no_door_and_an_ended_one_are_told(tmp_path: Path) -> None:
     path = tmp_path / "run" / "vault.sock"
     with pytest.raises(NotFound, match="No vault is open"):
