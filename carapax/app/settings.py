@@ -32,6 +32,7 @@ class Settings:
     model_idle_s: int = 600  # the embedded model's process ends after this long without a request
     search_engine: str = ""  # "" = duckduckgo; brave, tavily, searxng
     search_address: str = ""  # of a SearXNG
+    egress_trust: str = ""  # a PEM file of further certificate authorities that services out there may have
     vault_address: str = ""  # of a HashiCorp Vault or OpenBao, for secrets of kind "remote"
     vault_mount: str = "secret"  # its KV version 2 engine
     vault_namespace: str = ""

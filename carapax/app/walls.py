@@ -188,9 +188,11 @@ def build_walls(
     return Walls(TieredSandbox(proven, floor), proven[WallTier.DEFAULT], tuple(t.close for t in tiers.values()))
 
 
-def open_keeper(home: Home, environ: Mapping[str, str], gate: Gate) -> Keeper:
-    """The way to the egress proxy, whose process starts when it is first needed."""
-    argv = (sys.executable, "-I", "-m", "carapax.app.proxy", "--home", str(home.root))
+def open_keeper(home: Home, environ: Mapping[str, str], gate: Gate, trust: str = "") -> Keeper:
+    """The way to the egress proxy, whose process starts when it is first needed. `trust`: a file of further authorities."""
+    argv = [sys.executable, "-I", "-m", "carapax.app.proxy", "--home", str(home.root)]
+    if trust:
+        argv += ["--trust", str(Path(trust).expanduser().absolute())]
     passed = {
         name: environ[name] for name in (*SECRET_VARIABLES.values(), "CREDENTIALS_DIRECTORY") if environ.get(name)
     }
