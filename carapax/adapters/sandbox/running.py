@@ -182,7 +182,9 @@ def _end_recorded(told: dict[str, object]) -> bool:
     if all(_is_ours(path) for path in group.everywhere):
         # Its gateway may remove the group at any moment; what was ended before that counts all the same.
         with contextlib.suppress(OSError):
-            alive |= any((path / "cgroup.procs").read_text().strip() != "" for path in group.everywhere if path.exists())
+            alive |= any(
+                (path / "cgroup.procs").read_text().strip() != "" for path in group.everywhere if path.exists()
+            )
         with contextlib.suppress(OSError):
             group.kill()
     return alive
