@@ -7,6 +7,7 @@ way ends the start with an exact error; nothing is served half.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ from carapax.app.meter import Meter
 from carapax.app.model_source import ModelSource
 from carapax.app.policy_file import PolicyFile
 from carapax.app.recover import recover
-from carapax.app.sealed import open_whole, record_changes, take_in
+from carapax.app.sealed import open_changes, open_whole, record_changes, take_in
 from carapax.app.settings import Settings
 from carapax.app.turns import Turns
 from carapax.app.walls import Place, Walls, build_walls, open_keeper
@@ -60,6 +61,7 @@ from carapax.ports.clock import Clock
 from carapax.ports.provider import Provider
 from carapax.ports.tool import Tool
 
+LOG = logging.getLogger("carapax.compose")
 ORIGIN = "carapax.local/ledger"
 STOP_GRACE_S = 3.0
 RECOVERY_ENTRIES = 100_000
@@ -81,6 +83,15 @@ class Running:
     _store: SqlStore
     _workspace: KeptWorkspace
     wards: Wards
+    _home: Home
+
+    async def record(self) -> None:
+        """Take over into the ledger what the command line changed in the vault meanwhile."""
+        try:
+            if self._home.vault.exists():
+                await record_changes(open_changes(self._home), self._ledger)
+        except CarapaxError as error:  # kept in its log; tried again
+            LOG.warning("changes of the vault are not in the ledger yet: %s", error.what)
 
     async def close(self) -> None:
         """Stop turns as interrupted, then release everything, last the ledger."""
@@ -91,6 +102,7 @@ class Running:
             await self.model.close()
         await asyncio.to_thread(self.keeper.close)
         await asyncio.to_thread(self.walls.close)
+        await self.record()
         await self._ledger.append("gateway.stopped", {"version": carapax.__version__})
         await self._workspace.close()
         await self._store.close()
@@ -243,8 +255,9 @@ async def compose(
     await shell.settle(ledger)
     interrupted = await _recovered(base, workspace, turns)
     return Running(
-        CarapaxGateway(parts), access, shell.walls, keeper, model, turns, interrupted, ledger, store, workspace, wards
-    )
+        CarapaxGateway(parts), access, shell.walls, keeper, model, turns, interrupted, ledger, store, workspace, wards,
+        home,
+    )  # fmt: skip
 
 
 async def _recovered(base: _Base, workspace: KeptWorkspace, turns: Turns) -> int:

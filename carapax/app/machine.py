@@ -273,6 +273,8 @@ class Machine:
         ]
 
     def set_model(self, name: str, *, model: str, url: str, key: str | None) -> Saved:
+        from dataclasses import replace
+
         from carapax.adapters.providers.catalogue import SERVICES
         from carapax.app.model_source import present_choice, with_model
         from carapax.app.sealed import open_whole
@@ -280,9 +282,10 @@ class Machine:
         from carapax.surfaces.cli.local import Saved
 
         settings = with_model(load_settings(self._home, self._environ), name, model, url)
-        choice = present_choice(settings, {})
+        handle = present_choice(settings, {}).secret or SERVICES[name].secret
         if key:
-            open_whole(self._home, {}).put_secret(choice.secret or SERVICES[name].secret, key)
+            open_whole(self._home, {}).put_secret(handle, key)
+            settings = replace(settings, model_secret=handle)
         save_settings(self._home, settings)
         return Saved(live=True)
 

@@ -24,9 +24,13 @@ from carapax.app.home import Home
 from carapax.app.settings import Settings, load_settings
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.egress import Binding
-from carapax.core.terms.error import CarapaxError
+from carapax.core.terms.error import CarapaxError, SettingsInvalid
 from carapax.ports.clock import Clock
 from carapax.ports.ledger import Ledger
+
+
+REMOTE_S = 10.0
+"""How long another vault may take to answer."""
 
 
 def known_bindings() -> dict[str, tuple[Binding, ...]]:
@@ -99,10 +103,22 @@ def _resolvers(settings: Settings, secret: Callable[[], Awaitable[str | None]], 
         from carapax.adapters.vault.hashicorp import AppRole, KvVault, RemoteResolver
 
         login = AppRole(settings.vault_role, secret) if settings.vault_role else secret
-        client = httpx2.AsyncClient(base_url=settings.vault_address, trust_env=False)
+        client = httpx2.AsyncClient(base_url=_remote(settings.vault_address), trust_env=False, timeout=REMOTE_S)
         kv = KvVault(client, login, clock, mount=settings.vault_mount, namespace=settings.vault_namespace)
         resolvers["remote"] = RemoteResolver(kv)
     return resolvers
+
+
+def _remote(address: str) -> str:
+    """The address of another vault. Raises SettingsInvalid where it would send secrets in clear."""
+    parts = urlsplit(address)
+    near = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or parts.username or not (parts.scheme == "https" or (parts.scheme == "http" and near)):
+        raise SettingsInvalid(
+            "The setting vault_address is not an address that a secret may be asked of.",
+            next_step="Write it as https://HOST:PORT (http:// only on this machine).",
+        )
+    return address
 
 
 def _late_post() -> Post:

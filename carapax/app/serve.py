@@ -29,6 +29,7 @@ from carapax.surfaces.api.settings import ApiSettings, check_bind
 from carapax.surfaces.cli.local import Served
 
 CLI_TOKEN_DAYS = 366
+RECORD_EVERY_S = 30.0
 
 
 def serve(
@@ -63,7 +64,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     running = await compose(home, settings, environ, ask_stop=asked.set)
-    tasks = [loop.create_task(_stop_turns(running, asked, stopping))]
+    tasks = [loop.create_task(_stop_turns(running, asked, stopping)), loop.create_task(_keep_recording(running))]
     _settle_memory()
     try:
         await _cli_token(home, running)
@@ -108,6 +109,13 @@ async def _stop_turns(running: Running, asked: asyncio.Event, stopping: asyncio.
     await asked.wait()
     await running.turns.close(STOP_GRACE_S)
     stopping.set()
+
+
+async def _keep_recording(running: Running) -> None:
+    """What people change beside the gateway comes into the ledger within half a minute."""
+    while True:
+        await asyncio.sleep(RECORD_EVERY_S)
+        await running.record()
 
 
 async def _tell(
