@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -41,10 +42,12 @@ from carapax.ports.sandbox import Job, Mount, Ran
 Attach = Callable[[Way, int], None]
 
 GONE_WITHIN_MS = 10_000
+SETUP_WITHIN_MS = 20_000
 KERNEL_BYTES = 96 << 20  # of the kernel in user space itself, beside the job's own memory
 _KERNEL_TASKS = 64
 _TASKS_EACH = 8  # threads of the host that one process inside may need
 _BACKLOG = 64
+_READY = b"R"
 _MAX_LOG_BYTES = 65_536
 _NO_PROGRAM = 127
 _FAILED = 128  # runsc's own failure; a job may also exit so, which the log tells apart
@@ -239,6 +242,8 @@ class Box:
     def begin(self, errand: Errand) -> None:
         """Open the job's way, name it among the running jobs, let it begin. Raises SandboxUnavailable."""
         job = errand.job
+        if self._job is None:
+            self._await_ready(errand.cancelled)
         self._output = Output(self._reading, job.output_bytes)
         if job.way is not None:
             self._attach(job.way)
@@ -248,6 +253,22 @@ class Box:
         with contextlib.suppress(BrokenPipeError):  # it is gone already; `report` says how
             os.write(self._gate, told)
         self._shut_gate()
+
+    def _await_ready(self, cancelled: int) -> None:
+        """Wait for the relay's word, so that a job's time begins with the job. Raises SandboxUnavailable."""
+        waiting = select.poll()
+        for descriptor in (self._reading, self._pidfd, cancelled):
+            waiting.register(descriptor, select.POLLIN)
+        said = b""
+        ready = {descriptor for descriptor, _ in waiting.poll(SETUP_WITHIN_MS)}
+        if cancelled in ready:
+            raise _not_built("it was stopped meanwhile")
+        if self._reading in ready and (said := os.read(self._reading, 1)) == _READY:
+            return
+        if not ready:
+            raise _not_built(f"it was not ready within {SETUP_WITHIN_MS:,} ms")
+        said += os.read(self._reading, _MAX_LOG_BYTES) if said else b""
+        raise _not_built(read_log(self._folder / "log") or said.decode("utf-8", "replace"))
 
     def _attach(self, way: Way) -> None:
         if self._plan.attach is None or self._listener is None:

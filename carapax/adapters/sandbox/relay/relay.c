@@ -4,7 +4,7 @@
  *   relay SOCKET            the program is told on the standard input: two numbers of 32 bits (bytes that follow,
  *                           words of the program), then the program's words and its environment, each ended by NUL
  *
- * SOCKET `-` is no way out: nothing listens. When the input ends before a program was told, nothing runs.
+ * When all stands and it waits to be told, it writes one R. SOCKET `-` is no way out: nothing listens. When the input ends before a program was told, nothing runs.
  * The listener stands before the program begins. The relay is the program's child: the sandbox ends with the program.
  * Bounds: MAX_PAIRS connections at once (further ones wait in the backlog), BUFFER bytes held each way.
  */
@@ -209,7 +209,8 @@ int main(int argc, char **argv) {
         return NO_WAY;
     }
     if (argc == 2) {
-        become_told();
+        if (write(1, "R", 1) == 1) /* ready: everything stands, nothing of a job has run */
+            become_told();
         return NO_WAY;
     }
     execvp(argv[3], argv + 3);

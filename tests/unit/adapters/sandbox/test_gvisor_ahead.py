@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import tempfile
 import time
@@ -193,6 +194,38 @@ def test_a_garbled_telling_runs_nothing(workspace: Path, plan: Plan, told: bytes
     box._shut_gate()
     assert wait_ready(box._pidfd, 20_000)
     assert box.process.wait(10) == 125
+    box.close()
+    assert list(workspace.iterdir()) == []
+
+
+def test_a_jobs_time_begins_with_the_job(workspace: Path, plan: Plan, cancelled: int) -> None:
+    """When it begins, the box stands and waits; of the relay's word nothing is left in the output."""
+    job = Job(("true",), memory_bytes=256 << 20, processes=16, timeout_ms=30_000)
+    wish = Errand(job, workspace, CallId("c"), SessionId("s"), cancelled)
+    box = Box(plan, shape(workspace), None)
+    box.begin(wish)
+    assert box.follow(wish) == ""
+    box.end()
+    assert box.report(job, "", time.monotonic()).output == b""
+    box.close()
+    plan.running.remove(wish.call)
+
+
+def test_a_box_that_fails_to_stand_says_why_and_runs_nothing(workspace: Path, plan: Plan, cancelled: int) -> None:
+    broken = dataclasses.replace(plan, runtime=dataclasses.replace(plan.runtime, options=("--no-such-option",)))
+    box = Box(broken, shape(workspace, Mount.WRITE), None)
+    with pytest.raises(SandboxUnavailable, match="no-such-option"):
+        box.begin(errand(workspace, cancelled, "touch", "ran", mount=Mount.WRITE))
+    box.close()
+    assert plan.running.calls() == ()
+    assert list(workspace.iterdir()) == []
+
+
+def test_a_turn_that_is_stopped_meanwhile_does_not_wait(workspace: Path, plan: Plan, cancelled: int) -> None:
+    os.eventfd_write(cancelled, 1)
+    box = Box(plan, shape(workspace, Mount.WRITE), None)
+    with pytest.raises(SandboxUnavailable, match="stopped meanwhile"):
+        box.begin(errand(workspace, cancelled, "touch", "ran", mount=Mount.WRITE))
     box.close()
     assert list(workspace.iterdir()) == []
 
