@@ -36,7 +36,9 @@ def result_label(call: CanonicalCall, read: Label | None, records: tuple[Record,
     """
     manifest = call.manifest
     source = Source("tool", call.call, source_name(manifest.name, records))
-    told = manifest.effect is Effect.READ and not (manifest.records and all(r.directory for r in manifest.records))
+    told = manifest.effect in (Effect.READ, Effect.CODE) and not (
+        manifest.records and all(r.directory for r in manifest.records)
+    )
     classes = frozenset({f"domain:{manifest.domain}"} if manifest.domain and told else ())
     integrity, shape = manifest.result_integrity, Shape.SCALAR if manifest.scalar else Shape.TEXT
     if manifest.from_files and read is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.web.adapter import WebTools
 from carapax.core.terms.action import Outcome
 from carapax.core.terms.error import Refused
@@ -312,6 +313,22 @@ def test_a_found_address_is_not_opened_once_something_private_was_read(tmp_path:
         there.turn.read("read_mail", MAILS)
         assert there.turn.call("web_fetch", url=FOUND).outcome == "refused", rules(there.room)
         assert len(there.exit.requests) == 1
+
+
+def test_what_a_command_read_does_not_leave_in_a_question(tmp_path: Path) -> None:
+    with surfing(tmp_path, one(ORDERS)) as there:
+        room, shell = there.room, ShellTools(there.room.sandbox)
+        (room.work / "diary.txt").write_text("dear diary, his name is Zebulon")
+        taken = {manifest.name for tool in (shell, there.web) for manifest in tool.manifests()}
+        office = Scripted(room, [manifest for manifest in TOOLS.values() if manifest.name not in taken])
+        words = f"Run cat diary.txt, then read {URL} and tell me what both say."
+        turn = room.turn(words, guard=room.make_guard((office, shell, there.web)))
+        read = turn.call("run_command", command="cat diary.txt")
+        assert "Zebulon" in read.text.value and read.text.label.classes == {"domain:files"}
+        assert turn.call("web_fetch", url=URL).outcome == "done"
+        room.person = clicks
+        assert turn.call("web_search", query="his name is Zebulon").outcome == "refused", rules(room)
+        assert there.asked() == [URL]
 
 
 # it breaks into its reader
