@@ -28,7 +28,6 @@ from carapax.core.terms.error import CarapaxError, SettingsInvalid
 from carapax.ports.clock import Clock
 from carapax.ports.ledger import Ledger
 
-
 REMOTE_S = 10.0
 """How long another vault may take to answer."""
 
