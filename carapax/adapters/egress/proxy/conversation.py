@@ -185,7 +185,7 @@ class Conversation:
             Hop(self._host, self._port, head.method, head.path, asked.handles, head.websocket)
         )
         self._way.count_host(self._host)
-        self._way.count_up(len(raw) + len(asked.held))
+        self._way.count_up(len(raw) + len(asked.held), self._host)
         check_leases(asked, self._way)
         values = await self._values(asked)
         service = await self._reach(verdict)
@@ -195,7 +195,7 @@ class Conversation:
         await service.send(content)
         del content, values
         await self._rest_of_body(asked, service)
-        self._way.report_up()
+        self._way.report_up(self._host)
         self._answering = Answering(self._client, service, self._way, self._host, tuple(self._used.values()))
         goes_on = await self._answering.run(head, patience.answer_s)
         if not goes_on:
@@ -244,7 +244,7 @@ class Conversation:
                     raise canary(canaries[0], self._host)
                 if placed:
                     raise mismatch("a placeholder stands in the body, where it is not bound", self._host)
-            self._way.count_up(len(part))
+            self._way.count_up(len(part), self._host)
             async with asyncio.timeout(self._patience.stall_s):
                 await service.send(chunk_of(part) if chunked else part)
         if chunked:

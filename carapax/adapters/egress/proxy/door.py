@@ -132,7 +132,7 @@ class OpaqueTunnel(Tunnel):
         if not up:
             return content if self._way.count_down(len(content)) else None
         try:
-            self._way.count_up(len(content))
+            self._way.count_up(len(content), self._host)
         except Refusal as refusal:
             self._way.refuse(refusal, self._host)
             return None

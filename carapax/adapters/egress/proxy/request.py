@@ -83,7 +83,7 @@ async def read_request(
         raise mismatch(str(error), host) from None
     _check_canaries(way, host, head.path.encode(), *(n.encode() + b":" + v for n, v in head.headers))
     if way.bytes_up + head.length > way.allowance.bytes_up:
-        way.count_up(head.length)
+        way.count_up(head.length, host)
     encoding = (head.value("content-encoding") or b"").decode("ascii").strip().lower()
     body = Body(wire, head.framing, head.length)
     look = Look(encoding if way.looks else "", way.watch, way.canaries)
@@ -116,7 +116,7 @@ async def _hold(
         found += placed
         held += part
         if way.bytes_up + len(held) > way.allowance.bytes_up:
-            way.count_up(len(held))
+            way.count_up(len(held), host)
     return bytes(held), found
 
 

@@ -126,13 +126,13 @@ class OpenWay:
         self.hosts[host] = None
         self.gate.saw(self.call, SignalKind.HOST, 1, host)
 
-    def count_up(self, size: int) -> None:
+    def count_up(self, size: int, host: str) -> None:
         """Bytes that go up. Raises Refusal over the allowance, before they have gone."""
         if self.bytes_up + size > self.allowance.bytes_up:
             raise Refusal("egress.budget", f"This run may send {self.allowance.bytes_up} bytes; that is used up.")
         self.bytes_up += size
         if self.bytes_up - self.reported_up >= REPORT_BYTES:
-            self.report_up()
+            self.report_up(host)
 
     def hold(self, size: int) -> None:
         """Bytes of a body that are held now; given back with a negative size. Raises Refusal over the bound."""
@@ -142,11 +142,11 @@ class OpenWay:
                 "egress.budget", f"This run's requests hold {HELD_BYTES} bytes already; send fewer at a time."
             )
 
-    def report_up(self) -> None:
+    def report_up(self, host: str) -> None:
         """Tell the gate how many bytes went up since it was last told."""
         size, self.reported_up = self.bytes_up - self.reported_up, self.bytes_up
         if size:
-            self.gate.saw(self.call, SignalKind.UPLOADED, size, next(reversed(self.hosts), ""))
+            self.gate.saw(self.call, SignalKind.UPLOADED, size, host)
 
     def count_down(self, size: int) -> bool:
         """Bytes that came down; False over the allowance."""
@@ -172,7 +172,7 @@ class OpenWay:
 
     def close(self) -> Traffic:
         """End everything that lives by this way, and forget its secrets. Safe to repeat."""
-        self.report_up()
+        self.report_up("")
         self.closed = True
         self.placeholders.clear()
         self.leases.clear()

@@ -37,7 +37,7 @@ class WebTunnel(Tunnel):
             return None
 
     def _up(self, content: bytes) -> bytes:
-        self._way.count_up(len(content))
+        self._way.count_up(len(content), self._host)
         payload = self._frames.feed(content)
         if payload is None:
             raise Refusal("egress.malformed", "These bytes are no websocket frames.", 400)
