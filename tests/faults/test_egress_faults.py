@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -152,10 +154,12 @@ def test_a_gateway_that_is_killed_takes_the_process_with_it(tmp_path: Path) -> N
         gateway.kill()
         gateway.wait()
         gateway.stdout.close()
-    with os.fdopen(waiting):
-        import select
-
+    try:
         assert select.select([waiting], [], [], 10)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(waiting, signal.SIGKILL)
+        os.close(waiting)
 
 
 def test_an_answer_that_ends_early_is_no_answer(tmp_path: Path) -> None:
