@@ -57,6 +57,10 @@ def _carried(body: Body) -> str:
     return f"{body['tool']}: {body['requests']} requests ({hosts}), {body['refused']} refused, {sizes}"
 
 
+def _decided(body: Body) -> str:
+    return f"incident {body['incident']} by {body['by']}"
+
+
 _KINDS: dict[str, Callable[[Body], str]] = {
     "message": lambda b: f"by {b['by']} through {b['channel']}: {_size(b['text'])}",
     "reply": lambda b: f"{_size(b['reply'])}, rests on {b['label']['integrity']}",
@@ -88,6 +92,10 @@ _KINDS: dict[str, Callable[[Body], str]] = {
         )
     },
     "vault.taken_in": lambda b: ", ".join(b["handles"]),
+    "incident.opened": lambda b: f"incident {b['number']}: {b['sentence']}",
+    **{f"incident.{act}": _decided for act in ("resumed", "killed", "kept")},
+    "everything.stopped": lambda b: f"{b['turns']} turns ended",
+    "everything.resumed": lambda b: f"by {b['by']}",
     "undo": lambda b: f"{b['files']} changes of turn {b['turn']}, by {b['by']}",
     "token.created": lambda b: f"{b['name']} ({', '.join(b['scopes'])})",
     "token.revoked": lambda b: f"{b['token']} by {b['by']}",

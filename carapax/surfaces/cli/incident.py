@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 
-from carapax.core.terms.error import CarapaxError, StoreUnavailable
+from carapax.core.terms.error import CarapaxError
 from carapax.surfaces.cli import codes
 from carapax.surfaces.cli.client import GatewayAbsent, quoted
+from carapax.surfaces.cli.machine import write_file
 from carapax.surfaces.cli.terminal import pad
 
 TYPE_CHECKING = False
@@ -135,11 +136,7 @@ def _clock(found: Mapping[str, Any]) -> str:
 def _export(c: Context, o: Namespace) -> int:
     content = c.local.wards().export(o.number, _transcript(c, o.number))
     name = o.output or f"incident-{o.number}.tar"
-    try:
-        with open(name, "xb") as target:
-            target.write(content)
-    except FileExistsError as error:
-        raise StoreUnavailable(f"{name} exists already.", next_step="Name another file.") from error
+    write_file(name, content)
     c.err.line(c.t("incident.exported", name=name, size=f"{len(content):,}"))
     return codes.OK
 

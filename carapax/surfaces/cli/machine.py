@@ -39,7 +39,7 @@ KINDS = {
 
 def doctor(c: Context, o: Namespace) -> int:
     """Every check with what to do about it."""
-    return _report(c, o, c.local.doctor(walls=o.walls))
+    return _report(c, o, c.local.doctor(walls=True) if o.walls else c.local.doctor())
 
 
 def _report(c: Context, o: Namespace, checks: Sequence[Check]) -> int:
@@ -125,9 +125,14 @@ def _export(c: Context, o: Namespace) -> None:
 
 
 def _write_out(c: Context, output: str | None, content: bytes) -> None:
-    if not output:
+    if output:
+        write_file(output, content)
+    else:
         _write_raw(c, content)
-        return
+
+
+def write_file(output: str, content: bytes) -> None:
+    """A new file with these bytes. Raises StoreUnavailable when there is one already."""
     try:
         with open(output, "xb") as target:
             target.write(content)
