@@ -116,7 +116,8 @@ class Breaker:
 
     def _contain(self, trip: Trip, began_ns: int) -> Incident:
         problems: list[str] = []
-        halted = _tried(lambda: self._reach.freeze(trip.session), (), "Halting the processes failed", problems)
+        none: tuple[CallId, ...] = ()
+        halted = _tried(lambda: self._reach.freeze(trip.session), none, "Halting the processes failed", problems)
         _tried(lambda: self._reach.cut(trip.session), None, "Cutting the ways out failed", problems)
         number = _tried(self._number, max(self._next, 1), "The incidents could not be listed", problems)
         self._next = number + 1

@@ -114,7 +114,8 @@ def _parse(number: int, told: dict[str, Any]) -> Incident:
             HaltedProcess(int(p["pid"]), int(p["parent"]), tuple(p["command"]), tuple(p["files"]))
             for p in told["processes"]
         ),
-        **texts,
+        problems=texts["problems"],
+        notes=texts["notes"],
         **whole,  # type: ignore[arg-type]
         **said,  # type: ignore[arg-type]
     )

@@ -33,7 +33,7 @@ ONE = Incident(
     how="",
     opened_ms=5,
     state=IncidentState.FROZEN,
-    processes=(HaltedProcess(2, 1, ("sh", "-c"), ("/work/x",)),),
+    processes=(HaltedProcess(2, 1, ("sh", "-c"), ("/workspace/x",)),),
 )
 TEXT = st.text(max_size=30)
 INCIDENTS = st.builds(

@@ -30,7 +30,7 @@ ONE = Incident(
     how="shell (#41) did it",
     opened_ms=1_800_000_000_000,
     state=IncidentState.FROZEN,
-    processes=(HaltedProcess(12, 1, ("curl", "x"), ("/work/a",)),),
+    processes=(HaltedProcess(12, 1, ("curl", "x"), ("/workspace/a",)),),
 )
 
 
