@@ -116,3 +116,13 @@ def serving() -> dict[str, set[int]]:
                 if name == f"runsc-{kind}":
                     found[kind].add(entry.stat().st_uid)
     return found
+
+
+def test_no_file_of_the_host_changes_its_owner(tmp_path: Path) -> None:
+    # gVisor gives its own user what it was handed as input and output.
+    before = os.stat(os.devnull)
+    with strong(tmp_path) as inside:
+        assert inside.run("true").exit_code == 0
+        assert inside.run("cat", stdin=b"given").output == b"given"
+    after = os.stat(os.devnull)
+    assert (before.st_uid, before.st_gid, before.st_mode) == (after.st_uid, after.st_gid, after.st_mode)

@@ -216,11 +216,9 @@ class Box:
         return (f"--root={folder}/state", f"--log={folder}/log", *options, "run", f"--bundle={folder}", self._name)
 
     def _input(self) -> str:
-        """The path that a built-in job's input is read from."""
-        if self._job is None or not self._job.stdin:
-            return os.devnull
+        """The path that a built-in job's input is read from: always a file of its own, whose owner gVisor changes."""
         path = self._folder / "input"
-        path.write_bytes(self._job.stdin)
+        path.write_bytes(b"" if self._job is None else self._job.stdin)
         return str(path)
 
     def _shut_gate(self) -> None:
