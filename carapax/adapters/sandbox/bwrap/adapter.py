@@ -14,6 +14,7 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from carapax.adapters.sandbox.admission import Admission
@@ -142,5 +143,7 @@ class BwrapSandbox:
             interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
             user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
             walls = find_walls(self._build)
-            self._plan = Plan(walls, find_system(interpreter), self._bounds, user, self._attach)
+            self._plan = Plan(
+                walls, replace(find_system(interpreter), named=walls.names), self._bounds, user, self._attach
+            )
         return self._plan

@@ -40,6 +40,7 @@ class Walls:
     launcher: Launcher
     landlock: int  # the version the kernel speaks
     tree: Tree | None  # None: an ordinary user without control groups, ceilings per process
+    names: bool = True  # whether a namespace of its own may be given a host name; a container may forbid it
 
     @property
     def ceilings(self) -> str:
@@ -61,7 +62,7 @@ def find_walls(folder: Path | None = None) -> Walls:
     launcher = find_launcher(folder)
     sweep_waiting()
     version = _ask(program, "--version").strip()
-    return Walls(program, version, filter_program(), launcher, landlock, _find_ceilings())
+    return Walls(program, version, filter_program(), launcher, landlock, _find_ceilings(), _may_name(program))
 
 
 def _find_landlock() -> int:
@@ -74,6 +75,18 @@ def _find_landlock() -> int:
             next_step="Use Linux 5.19 or newer with `landlock` among the modules of its `lsm=` boot parameter.",
         )
     return version
+
+
+def _may_name(program: str) -> bool:
+    """Whether bubblewrap can name the machine inside; a container's own filter may refuse it, and no wall rests on it."""
+    words = [program, "--unshare-user", "--unshare-uts", "--ro-bind", "/", "/", "--hostname", "carapax", "/bin/true"]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            words, env={}, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_WITHIN_S
+        )
+    except (OSError, subprocess.SubprocessError):
+        return True  # whatever this is, the launch says it
+    return b"hostname" not in done.stderr
 
 
 def _ask(program: str, option: str) -> str:

@@ -49,6 +49,7 @@ class System:
     shown: tuple[str, ...]  # bound read-only at the same path
     path: str  # the PATH inside
     zone: str = ""  # target of /etc/localtime
+    named: bool = True  # whether the machine may be given a name of its own inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def render_recipe(system: System, bounds: Bounds, view: View, handed: Handed) ->
     """Every bubblewrap option of one job, in order (the second stage's and the program's own words follow them)."""
     return (
         *_isolation(handed),
+        *(("--hostname", "carapax") if system.named else ()),
         *_environment(system, view),
         *_root(system, view, handed),
         *_kernel_folders(bounds),
@@ -139,8 +141,6 @@ def _isolation(handed: Handed) -> tuple[str, ...]:
             UID,
             "--gid",
             UID,
-            "--hostname",
-            "carapax",
         ),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
         *("--seccomp", str(handed.filter), "--json-status-fd", str(handed.status), "--block-fd", str(handed.gate)),
