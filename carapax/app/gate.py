@@ -64,6 +64,7 @@ class Passage:
     allowed: Counter[_Kind] = field(default_factory=Counter)
     reasons: dict[str, None] = field(default_factory=dict)
     written: int = 0  # refusals and findings that became entries
+    unsure: bool = False  # the last entry failed, so nothing leaves by an earlier one
     ended_ms: int | None = None
     recording: asyncio.Lock = field(default_factory=asyncio.Lock)
     reports: set[asyncio.Task[None]] = field(default_factory=set)
@@ -192,16 +193,24 @@ class EgressGate:
         if not verdict.allowed:
             if passage.written < REFUSALS_WRITTEN:
                 passage.written += 1
-                await self._ledger.append("egress", _entry(call, passage, hop, verdict))
+                await self._write(passage, _entry(call, passage, hop, verdict))
             return verdict
         if _is_opened(hop, verdict):
             return verdict  # the requests inside are judged and recorded one by one
         kind = _kind(hop, verdict)
         async with passage.recording:
-            if kind not in passage.allowed or hop.secrets:
-                await self._ledger.append("egress", _entry(call, passage, hop, verdict))
+            if kind not in passage.allowed or hop.secrets or passage.unsure:
+                await self._write(passage, _entry(call, passage, hop, verdict))
             passage.allowed[kind] += 1
         return verdict if passage.ended_ms is None else Verdict(False, "egress.closed", "This way out is closed.")
+
+    async def _write(self, passage: Passage, body: dict[str, Any]) -> None:
+        try:
+            await self._ledger.append("egress", body)
+        except CarapaxError:
+            passage.unsure = True
+            raise
+        passage.unsure = False
 
     async def _report(self, body: dict[str, Any]) -> None:
         with suppress(CarapaxError):  # it was refused already and the breaker was told; without a ledger nothing leaves
@@ -219,7 +228,7 @@ class EgressGate:
             "bytes_up": traffic.bytes_up,
             "bytes_down": traffic.bytes_down,
             "allowed": kinds,
-        }
+        } | ({"lost": True} if traffic.lost else {})
         with suppress(CarapaxError):  # what left is recorded by its first request; without a ledger nothing more leaves
             await self._ledger.append("egress.closed", body)
 

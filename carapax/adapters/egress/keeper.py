@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from carapax.adapters.egress.link import Frame
 from carapax.adapters.egress.process import ProxyProcess
 from carapax.core.terms.authority import AuthorizedCall
-from carapax.core.terms.egress import Hop, Lease, Traffic, Verdict, Way
+from carapax.core.terms.egress import Allowance, Hop, Lease, Traffic, Verdict, Way
 from carapax.core.terms.error import CarapaxError, EgressUnavailable
 from carapax.core.terms.ids import CallId, SessionId
 from carapax.core.terms.signal import SignalKind
@@ -72,8 +72,10 @@ class Keeper:
     async def open_way(self, authorized: AuthorizedCall, *, leases: Sequence[Lease] = ()) -> Way:
         """A way out for one sealed call, once. See ports.egress.Exit."""
         session, allowance = self._gate.admit(authorized)
+        return await self._open(authorized.call.call, session, allowance, leases)
+
+    async def _open(self, call: CallId, session: SessionId, allowance: Allowance, leases: Sequence[Lease]) -> Way:
         self._loop = asyncio.get_running_loop()
-        call = authorized.call.call
         token = secrets.token_hex(24)
         order = {
             "op": "open",
@@ -117,6 +119,7 @@ class Keeper:
                 traffic = Traffic(**(found | {"hosts": tuple(found["hosts"])}))
         except EgressUnavailable:
             known[1].kill()  # a way that is not confirmed closed goes with its process
+            traffic = Traffic(lost=True)
         await self._gate.ended(way.call, traffic)
         return traffic
 

@@ -84,6 +84,7 @@ class Traffic:
     hosts: tuple[str, ...] = ()
     bytes_up: int = 0
     bytes_down: int = 0
+    lost: bool = False  # the proxy went away first, so the figures are not known
 
 
 @dataclass(frozen=True, slots=True)

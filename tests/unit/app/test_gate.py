@@ -275,6 +275,27 @@ def test_a_way_that_ends_while_its_request_is_recorded_leads_nowhere() -> None:
     assert run(race()).rule == "egress.closed"
 
 
+def test_after_an_entry_failed_a_request_like_an_earlier_one_is_refused_too_until_one_is_recorded() -> None:
+    bench = Bench()
+    call = bench.admitted()
+    (first,) = bench.ask(call, GET)
+    bench.ledger.break_with("The disk is full.")
+    repeated = bench.ask(call, GET)  # nothing has failed yet, and this kind is recorded
+    other = bench.ask(call, Hop(GET.host, GET.port, "HEAD", GET.path), GET, GET)
+    assert [verdict.allowed for verdict in (first, *repeated, *other)] == [True, True, False, False, False]
+    assert "The disk is full." in other[-1].reason
+    bench.ledger.break_with("")
+    assert [verdict.allowed for verdict in bench.ask(call, GET, GET)] == [True, True]
+    assert [body["method"] for body in bench.bodies("egress")] == ["GET", "GET"]
+
+
+def test_a_way_whose_figures_are_not_known_says_so() -> None:
+    bench = Bench()
+    run(bench.gate.ended(bench.admitted(), Traffic(lost=True)))
+    run(bench.gate.ended(bench.admitted(), Traffic()))
+    assert [body.get("lost", False) for body in bench.bodies("egress.closed")] == [True, False]
+
+
 def test_requests_hosts_and_kinds_are_bounded() -> None:
     bench = Bench()
     verdicts = bench.ask(bench.admitted(), *[GET] * 21)

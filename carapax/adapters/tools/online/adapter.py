@@ -52,7 +52,7 @@ class OnlineTools:
         finally:
             traffic = await self._exit.close_way(way)
         outcome, text, cut = wire.parse_online(
-            ran, call.manifest.output_bytes, call.manifest.timeout_ms, self._refusals(call.call), traffic.refused
+            ran, call.manifest.output_bytes, call.manifest.timeout_ms, self._refusals(call.call), traffic
         )
         return Receipt(
             call=call.call,

@@ -11,26 +11,29 @@ from collections.abc import Mapping, Sequence
 from carapax.adapters.tools.shell.wire import parse_run
 from carapax.adapters.tools.words import one_line, text_of, visible
 from carapax.core.terms.action import Outcome
-from carapax.core.terms.egress import Way
+from carapax.core.terms.egress import Traffic, Way
 from carapax.ports.sandbox import Ran
 
 REASONS = 5
 """Refusals that are told; the others are counted."""
 
 REASON_CHARS = 300
+LOST = "[the way out was cut off: the egress proxy ended. The next command has a new one]"
 SECRET = "CARAPAX_SECRET_"  # noqa: S105 - the beginning of a name
 
 
 def parse_online(
-    ran: Ran, text_bytes: int, timeout_ms: int, reasons: Sequence[str], refused: int
+    ran: Ran, text_bytes: int, timeout_ms: int, reasons: Sequence[str], traffic: Traffic
 ) -> tuple[Outcome, str, bool]:
     """What the command left: (outcome, text, cut), with a line for each reason of a refusal."""
     outcome, text, cut = parse_run(ran, text_bytes, timeout_ms)
     told = [f"[refused: {visible(reason)[:REASON_CHARS]}]" for reason in reasons[:REASONS]]
-    if refused and not told:
+    if traffic.refused and not told:
         told = ["[refused: the way out did not let everything through]"]
-    if refused > len(told):
-        told.append(f"[{refused} requests were refused in all]")
+    if traffic.refused > len(told):
+        told.append(f"[{traffic.refused} requests were refused in all]")
+    if traffic.lost:
+        told.append(LOST)
     return outcome, "\n".join([text, *told]), cut
 
 

@@ -159,8 +159,8 @@ def test_a_killed_process_closes_every_way_and_the_next_way_starts_it_anew(tmp_p
                 assert await client.end() == b""
                 with pytest.raises(EgressUnavailable):
                     await room.listener(way)
-                assert await room.keeper.close_way(way) == Traffic()
-                assert room.gate.closed == [(way.call, Traffic())]
+                assert await room.keeper.close_way(way) == Traffic(lost=True)
+                assert room.gate.closed == [(way.call, Traffic(lost=True))]
                 again = await room.way()
                 second = await room.tunnel(await room.listener(again), again, "allowed.example", server.port)
                 status, _, _ = await second.ask(get("/", f"allowed.example:{server.port}"))

@@ -103,10 +103,15 @@ def test_what_was_refused_is_told_at_the_end(bench: Bench) -> None:
 
 def test_many_reasons_are_cut_and_none_steers_a_terminal() -> None:
     reasons = [f"host {n}\x1b[2J" + "x" * 1_000 for n in range(9)]
-    _, text, _ = wire.parse_online(RAN, 1_000, 60_000, reasons, 30)
+    _, text, _ = wire.parse_online(RAN, 1_000, 60_000, reasons, Traffic(refused=30))
     lines = text.split("\n")
     assert len(lines) == 2 + wire.REASONS + 1
     assert all(line.isprintable() and len(line) <= wire.REASON_CHARS + 20 for line in lines)
+
+
+def test_a_way_that_was_lost_is_said() -> None:
+    for traffic, said in ((Traffic(lost=True), True), (Traffic(), False)):
+        assert (wire.LOST in wire.parse_online(RAN, 1_000, 60_000, (), traffic)[1].split("\n")) is said
 
 
 def test_without_a_way_nothing_runs(bench: Bench) -> None:
