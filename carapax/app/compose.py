@@ -18,6 +18,7 @@ from carapax.adapters.egress.keeper import Keeper
 from carapax.adapters.egress.kept import KeptEgress
 from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
+from carapax.adapters.sandbox.running import kill_recorded
 from carapax.adapters.scan.adapter import TextScanner
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.adapters.tools.extract.adapter import ExtractTools
@@ -45,6 +46,7 @@ from carapax.app.policy_file import PolicyFile
 from carapax.app.recover import recover
 from carapax.app.sealed import open_changes, open_whole, record_changes, take_in
 from carapax.app.settings import Settings
+from carapax.app.stopping import sweep_left
 from carapax.app.turns import Turns
 from carapax.app.walls import Place, Walls, build_walls, open_keeper
 from carapax.app.wards import Wards
@@ -171,6 +173,7 @@ class _Shell:
         manifests: Callable[[], Sequence[ToolManifest]],
     ) -> _Shell:
         home, policy, clock = base.home, base.policy, base.clock
+        sweep_left(home.run, kill_recorded)
         vault = open_whole(home, environ)
         taken = take_in(home, vault.sealed)
         wards = Wards.open(home, base.folder, vault, clock, manifests)
@@ -180,7 +183,9 @@ class _Shell:
         )
         keeper = open_keeper(home, environ, gate, settings.egress_trust)
         keeper.watch_for(wards.canaries.watched())
-        walls = build_walls(Place(home, base.folder, base.key, clock), keeper, lambda: _floor(policy), refuse)
+        walls = build_walls(
+            Place(home, base.folder, base.key, clock, home.root), keeper, lambda: _floor(policy), refuse
+        )
         return cls(vault, taken, wards, gate, keeper, walls)
 
     async def settle(self, ledger: FileLedger) -> None:

@@ -91,6 +91,14 @@ def end_recorded(path: Path) -> bool:
     return True
 
 
+def sweep_left(run: Path, kill_recorded: Callable[[Path], int]) -> None:
+    """End what a killed gateway left, and forget its records; for the one gateway that has the home."""
+    kill_recorded(run / "jobs")
+    end_recorded(run / "proxy.json")
+    with contextlib.suppress(OSError):
+        (run / "proxy.json").unlink(missing_ok=True)
+
+
 def _ask_gateway(run: Path) -> Mapping[str, Any]:
     """What the gateway says, {} when there is none, `answered` False when it does not answer in time."""
     try:

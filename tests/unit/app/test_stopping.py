@@ -19,7 +19,7 @@ from carapax.adapters.sandbox.mark import started
 from carapax.app import stop_door, stopping
 from carapax.app.hold import Hold
 from carapax.app.stop_door import StopDoor
-from carapax.app.stopping import end_recorded, mark_stopped, stop_everything
+from carapax.app.stopping import end_recorded, mark_stopped, stop_everything, sweep_left
 from carapax.core.terms.error import Conflict, SandboxUnavailable
 from carapax.core.terms.ids import SessionId
 
@@ -110,6 +110,22 @@ def test_the_egress_proxy_is_ended_by_its_record(tmp_path: Path) -> None:
         (tmp_path / "proxy.json").write_text(json.dumps({"pid": process.pid, "started": started(process.pid)}))
         assert stop_everything(tmp_path, Killer(tmp_path, 0), 0).proxy
         assert process.wait(10) == -9
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_a_start_ends_what_a_killed_gateway_left_and_forgets_it(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        told = {"pid": process.pid, "started": started(process.pid)}
+        (tmp_path / "proxy.json").write_text(json.dumps(told))
+        killer = Killer(tmp_path, 1)
+        sweep_left(tmp_path, killer)
+        assert process.wait(10) == -9
+        assert killer.found == [False]
+        assert not (tmp_path / "proxy.json").exists()
+        sweep_left(tmp_path, killer)  # there is nothing any more
     finally:
         process.kill()
         process.wait(10)
