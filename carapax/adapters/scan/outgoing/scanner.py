@@ -20,6 +20,7 @@ MAX_SCAN_CHARS = 1_000_000
 """A longer text is not looked through; that is a finding."""
 
 MAX_FINDINGS = 100
+SAID_CHARS = 300
 APART = "\n\0\n"
 """Between texts that are compared together: no secret has it."""
 
@@ -75,7 +76,8 @@ class OutgoingScanner:
             for handle in self._elsewhere(APART.join(texts)):
                 yield Finding("secret", "vault-value", f"the secret {handle}", "deny")
         except CarapaxError as error:  # what cannot be compared does not leave
-            yield Finding("secret", "text that could not be compared with the vault", error.what[:200], "deny")
+            said = f"{error.what} {error.next_step}".strip()
+            yield Finding("secret", "text that could not be compared with the vault", said[:SAID_CHARS], "deny")
 
     def _compiled(self) -> tuple[tuple[CompiledClass, ...], tuple[Finding, ...]]:
         wanted = tuple(self._classes())
