@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from carapax.adapters.egress.proxy.conversation import Patience
-from carapax.adapters.egress.proxy.dial import Dial
+from carapax.adapters.egress.proxy.dial import Dial, Resolver, look_up
 from carapax.adapters.egress.proxy.service import Service
 from carapax.adapters.vault.door import open_door, serve_door
 from carapax.adapters.vault.environ import EnvironVault
@@ -38,7 +38,7 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
 
-def main(arguments: list[str] | None = None, secrets: Secrets | None = None) -> int:
+def main(arguments: list[str] | None = None, secrets: Secrets | None = None, resolver: Resolver = look_up) -> int:
     """Run until the link ends. `secrets` is for tests; else the vault that the arguments name is opened."""
     parser = argparse.ArgumentParser(prog="carapax.app.proxy")
     parser.add_argument("--home", type=Path, default=None, help="Carapax's folder, whose vault is opened")
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None, secrets: Secrets | None = None) -> 
     link = socket.socket(fileno=options.link)
     os.set_inheritable(options.link, False)
     extra = options.trust.read_text("ascii") if options.trust is not None else ""
-    dial = Dial(extra_authority=extra)
+    dial = Dial(resolver=resolver, extra_authority=extra)
     if os.geteuid() == 0:
         dial.trust()
         load_everything()

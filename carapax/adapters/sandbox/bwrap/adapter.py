@@ -28,7 +28,7 @@ from carapax.adapters.sandbox.cgroup import Group
 from carapax.adapters.sandbox.pins import pin_workspace
 from carapax.adapters.sandbox.place import find_interpreter, own_code, own_library, verify_same, verify_workspace
 from carapax.adapters.sandbox.running import Record, RunningJobs, reach_group
-from carapax.adapters.sandbox.selftest import Tried
+from carapax.adapters.sandbox.selftest import Online, Tried
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.egress import Way
@@ -55,6 +55,7 @@ class BwrapSandbox:
         attach: Callable[[Way, int], None] | None = None,
         build: Path | None = None,
         admission: Admission | None = None,
+        online: Online | None = None,
     ) -> None:
         self._home = Path(os.path.expanduser("~"))
         self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
@@ -62,6 +63,7 @@ class BwrapSandbox:
         self._bounds = bounds or Bounds()
         self._admission = admission or Admission(key, clock)
         self._attach = attach
+        self._online = online
         self._build = build
         self._plan: Plan | None = None
         self._running = jobs or RunningJobs()
@@ -87,7 +89,7 @@ class BwrapSandbox:
             plan = await asyncio.to_thread(self._planned)
         except SandboxUnavailable as error:
             return (Check("the sandbox", Standing.FAILED, error.what, error.next_step),)
-        tried = Tried(self._try, self._bounds, self._forbidden)
+        tried = Tried(self._try, self._bounds, self._forbidden, online=self._online)
         return await probe_walls(plan, tried)
 
     def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:

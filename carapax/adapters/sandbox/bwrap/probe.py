@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from carapax.adapters.sandbox.bwrap.launch import Plan
 from carapax.adapters.sandbox.launcher.build import INSTALL
-from carapax.adapters.sandbox.selftest import Tried, try_walls
+from carapax.adapters.sandbox.selftest import Tried, try_online, try_walls
 from carapax.core.terms.check import Check, Standing
 
 LATER = (
@@ -21,7 +21,7 @@ LATER = (
 
 async def probe_walls(plan: Plan, tried: Tried) -> Sequence[Check]:
     """What the walls are made of, one check per attempt, and what is not promised."""
-    return (*_standing(plan), *await try_walls(tried), _later())
+    return (*_standing(plan), *await try_walls(tried), *await try_online(tried), _later())
 
 
 def _standing(plan: Plan) -> tuple[Check, ...]:

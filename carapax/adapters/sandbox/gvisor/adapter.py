@@ -26,6 +26,7 @@ from carapax.adapters.sandbox.gvisor.probe import probe_walls
 from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
 from carapax.adapters.sandbox.relay import can_wait
 from carapax.adapters.sandbox.running import RunningJobs
+from carapax.adapters.sandbox.selftest import Online
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import SandboxUnavailable
@@ -50,12 +51,14 @@ class GvisorSandbox:
         attach: Attach | None = None,
         admission: Admission | None = None,
         jobs: RunningJobs | None = None,
+        online: Online | None = None,
     ) -> None:
         self._home = Path(os.path.expanduser("~"))
         self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
         self._forbidden = forbidden
         self._bounds = bounds or Bounds()
         self._attach = attach
+        self._online = online
         self._admission = admission or Admission(key, clock)
         self._running = jobs or RunningJobs()
         self._plan: Plan | None = None
@@ -82,7 +85,7 @@ class GvisorSandbox:
             plan = await asyncio.to_thread(self._planned)
         except SandboxUnavailable as error:
             return (Check("the sandbox", Standing.FAILED, error.what, error.next_step),)
-        return await probe_walls(plan, self._forbidden, self._try)
+        return await probe_walls(plan, self._forbidden, self._try, self._online)
 
     def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
         """Halt the running jobs of a session (None: all)."""

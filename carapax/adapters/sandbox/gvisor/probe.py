@@ -12,7 +12,7 @@ from pathlib import Path
 
 from carapax.adapters.sandbox.gvisor.box import Plan
 from carapax.adapters.sandbox.relay.build import build_relay
-from carapax.adapters.sandbox.selftest import Tried, try_walls
+from carapax.adapters.sandbox.selftest import Online, Tried, try_online, try_walls
 from carapax.core.terms.check import Check, Standing
 from carapax.ports.sandbox import Job, Mount, Ran
 
@@ -49,10 +49,12 @@ NOT_STOPPED = (
 _FILLED = "; files in /dev, which count as the job's memory"
 
 
-async def probe_walls(plan: Plan, forbidden: tuple[Path, ...], start: Start) -> Sequence[Check]:
+async def probe_walls(
+    plan: Plan, forbidden: tuple[Path, ...], start: Start, online: Online | None = None
+) -> Sequence[Check]:
     """What the walls are made of, one check per attempt, and what is not promised."""
-    tried = Tried(start, plan.bounds, forbidden, expected=EXPECTED, without=_without(plan))
-    tests = await try_walls(tried)
+    tried = Tried(start, plan.bounds, forbidden, expected=EXPECTED, without=_without(plan), online=online)
+    tests = (*await try_walls(tried), *await try_online(tried))
     return (_standing(plan), _relay(plan), await _listing(start), *tests, _left(plan))
 
 

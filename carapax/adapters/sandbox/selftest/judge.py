@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from carapax.adapters.sandbox.bounds import Bounds
 from carapax.adapters.sandbox.selftest.bait import Bait, laid_bait, read_planted
@@ -19,12 +20,32 @@ from carapax.adapters.sandbox.selftest.bombs import Bomb, bombs
 from carapax.adapters.sandbox.selftest.expected import EXPECTED, JUDGED_OUTSIDE, READ_ONLY_PASS
 from carapax.adapters.sandbox.selftest.work import Work, works
 from carapax.core.terms.check import Check, Standing
+from carapax.core.terms.egress import Traffic, Way
 from carapax.core.terms.error import SandboxUnavailable
+from carapax.core.terms.ids import CallId
 from carapax.ports.sandbox import Job, Mount, Ran
 
-_ATTEMPTS = Path(__file__).with_name("attempts.py")
-_REPAIR = "Do not run tools on this machine; update bubblewrap, libseccomp and the kernel, then run `carapax doctor`."
+ATTEMPTS = Path(__file__).with_name("attempts.py")
+REPAIR = "Do not run tools on this machine; update bubblewrap, libseccomp and the kernel, then run `carapax doctor`."
 _WITHIN_MS = 20_000
+
+
+class Online(Protocol):
+    """Ways out for the self-test's own jobs, and the service on this machine's loopback that they lead to."""
+
+    @property
+    def base(self) -> str:
+        """Where the service is: `https://host:port`, a name that only the self-test's proxy knows."""
+        ...
+
+    @property
+    def port(self) -> int: ...
+
+    async def open_trial(self, call: CallId) -> Way:
+        """A way that lets nothing out but to the service. Raises CarapaxError."""
+        ...
+
+    async def close_way(self, way: Way) -> Traffic: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +59,7 @@ class Tried:
     expected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # answers of this tier's own
     without: frozenset[str] = frozenset()  # attempts this tier does not promise to stop; it must say so elsewhere
     prefix: str = ""  # of the checks' names, to tell tiers apart
+    online: Online | None = None  # None: nothing is tried through a way out
 
 
 async def try_walls(tier: Tried) -> tuple[Check, ...]:
@@ -61,7 +83,7 @@ def judge(name: str, met: str | None, took_ms: int = 0, tier: Tried | None = Non
     if met in expected:
         return Check(words, Standing.OK, "refused" if met == "none" else f"refused ({met})", duration_ms=took_ms)
     found = "no answer" if met is None else "it was possible" if met == "open" else f"an unexpected answer ({met})"
-    return Check(words, Standing.FAILED, found, _REPAIR, took_ms)
+    return Check(words, Standing.FAILED, found, REPAIR, took_ms)
 
 
 async def _attempt(tier: Tried, bait: Bait, mount: Mount, folder: Path, names: list[str]) -> tuple[Check, ...]:
@@ -74,7 +96,7 @@ async def _attempt(tier: Tried, bait: Bait, mount: Mount, folder: Path, names: l
         "only": ",".join(JUDGED_OUTSIDE.get(name, name) for name in names),
     }
     words = (f"{name}={value}" for name, value in told.items())
-    job = Job((tier.interpreter, "-I", "-S", "-c", _ATTEMPTS.read_text(), *words), mount=mount, timeout_ms=_WITHIN_MS)
+    job = Job((tier.interpreter, "-I", "-S", "-c", ATTEMPTS.read_text(), *words), mount=mount, timeout_ms=_WITHIN_MS)
     try:
         ran = await tier.start(job, folder)
     except SandboxUnavailable as error:
@@ -96,7 +118,7 @@ async def _try_bomb(tier: Tried, bait: Bait, bomb: Bomb) -> tuple[Check, ...]:
         return (Check(words, Standing.FAILED, error.what, error.next_step),)
     if bomb.stopped(ran):
         return (Check(words, Standing.OK, "stopped", duration_ms=ran.duration_ms),)
-    return (Check(words, Standing.FAILED, "it was not stopped", _REPAIR, ran.duration_ms),)
+    return (Check(words, Standing.FAILED, "it was not stopped", REPAIR, ran.duration_ms),)
 
 
 async def _try_work(tier: Tried, bait: Bait, work: Work) -> tuple[Check, ...]:

@@ -1,7 +1,7 @@
 """Work: what must still work inside a sandbox, since walls that break everything get switched off.
 
 Layer: adapters/sandbox/selftest. Owns the small jobs and their answers; one whose program this machine lacks is
-left out. Absent: installing packages through the proxy (the egress adapter's test).
+left out. Absent: what works through the way out (`online`).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from carapax.adapters.sandbox.bwrap.mechanism import Walls, find_walls
 from carapax.adapters.sandbox.bwrap.recipe import System, find_system
 from carapax.adapters.sandbox.place import find_interpreter, own_code, verify_same, verify_workspace
 from carapax.adapters.sandbox.running import Record, RunningJobs, reach_group
+from carapax.adapters.sandbox.selftest import Online
 from carapax.adapters.sandbox.vm.launch import Errand, Plan, launch
 from carapax.adapters.sandbox.vm.mux import Attach
 from carapax.adapters.sandbox.vm.original import Needs, Original
@@ -66,6 +67,7 @@ class VmSandbox:
         admission: Admission | None = None,
         kernels: tuple[Path, ...] = (),
         original: Original | None = None,
+        online: Online | None = None,
     ) -> None:
         self._home = Path(os.path.expanduser("~"))
         self._workspace = verify_workspace(workspace, forbidden, self._home, own_code())
@@ -73,6 +75,7 @@ class VmSandbox:
         self._bounds = bounds or Bounds()
         self._running = jobs or RunningJobs()
         self._attach = attach
+        self._online = online
         self._build = build
         self._host: _Host | None = None
         self._lock = threading.Lock()
@@ -103,7 +106,7 @@ class VmSandbox:
             plan = await asyncio.to_thread(self._planned)
         except SandboxUnavailable as error:
             return (Check("tier 3: the machine", Standing.FAILED, error.what, error.next_step),)
-        return await probe_machine(plan, self._try, self._forbidden)
+        return await probe_machine(plan, self._try, self._forbidden, self._online)
 
     def freeze(self, session: SessionId | None) -> tuple[CallId, ...]:
         """Halt the machines of the running jobs of a session (None: of all); returns their calls."""

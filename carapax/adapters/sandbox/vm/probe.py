@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from carapax.adapters.sandbox.selftest import Tried, try_walls
+from carapax.adapters.sandbox.selftest import Online, Tried, try_online, try_walls
 from carapax.adapters.sandbox.vm.launch import Plan
 from carapax.core.terms.check import Check, Standing
 from carapax.core.terms.error import SandboxUnavailable
@@ -37,16 +37,22 @@ mv .git moved; mkdir .git; echo evil > .git/config; echo fine > fine
 """
 
 
-async def probe_machine(plan: Plan, start: Start, forbidden: tuple[Path, ...]) -> Sequence[Check]:
+async def probe_machine(
+    plan: Plan, start: Start, forbidden: tuple[Path, ...], online: Online | None = None
+) -> Sequence[Check]:
     """What the machine is, one check per attempt, and what is not promised."""
     tried = Tried(
-        start, plan.bounds, forbidden, expected=OWN_ANSWERS, without=GUARDED_OUTSIDE | INSIDE_ITS_OWN, prefix=PREFIX
+        *(start, plan.bounds, forbidden),
+        expected=OWN_ANSWERS,
+        without=GUARDED_OUTSIDE | INSIDE_ITS_OWN,
+        prefix=PREFIX,
+        online=online,
     )
     try:
         own = (await _draws_anew(start), await _has_no_network(start), await _comes_back(start))
     except SandboxUnavailable as error:
         return (_standing(plan), Check(f"{PREFIX}starting a job", Standing.FAILED, error.what, error.next_step))
-    return (_standing(plan), *own, *await try_walls(tried), _later())
+    return (_standing(plan), *own, *await try_walls(tried), *await try_online(tried), _later())
 
 
 def _standing(plan: Plan) -> Check:
