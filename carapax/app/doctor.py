@@ -29,6 +29,7 @@ from carapax.ports.sandbox import Sandbox
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from carapax.app.walls import Walls
+    from carapax.app.way_probe import TrialKeeper
 
 MIN_FREE_BYTES = 1 << 30
 CLOCK_SLACK_MS = 2_000
@@ -238,8 +239,13 @@ def _walls(home: Home, settings: Settings, clock: SystemClock) -> list[Check]:
 
 
 def examine_walls(home: Home, environ: Mapping[str, str]) -> list[Check]:
-    """Every attempt in every tier of this machine, one check each. Takes a minute or two where a machine is emulated."""
-    with _try_out(home, load_settings(home, environ), SystemClock()) as walls:
+    """Every attempt in every tier of this machine, and what must work through a way out, one check each.
+
+    Takes a minute or two where a machine is emulated.
+    """
+    from carapax.app.way_probe import trial_way
+
+    with trial_way() as online, _try_out(home, load_settings(home, environ), SystemClock(), online) as walls:
         return list(asyncio.run(_probe(walls.sandbox)))
 
 
@@ -248,14 +254,16 @@ async def _probe(sandbox: Sandbox) -> Sequence[Check]:
 
 
 @contextmanager
-def _try_out(home: Home, settings: Settings, clock: SystemClock) -> Iterator[Walls]:
-    """The walls over the workspace, or over a folder that goes again where there is none yet; nothing gets a way out."""
+def _try_out(home: Home, settings: Settings, clock: SystemClock, online: TrialKeeper | None = None) -> Iterator[Walls]:
+    """The walls over the workspace, or over a folder that goes again where there is none yet; their records go, too."""
     from carapax.app.walls import Place, build_walls
 
     workspace = settings.workspace_path()
     with tempfile.TemporaryDirectory(prefix="carapax-doctor-") as scratch:
-        folder = workspace if workspace.exists() else Path(scratch)
-        walls = build_walls(Place(home, folder, secrets.token_bytes(32), clock), None, dict)
+        own = Home(Path(scratch, "home"))
+        folder = workspace if workspace.exists() else Path(scratch, "workspace")
+        folder.mkdir(exist_ok=True)
+        walls = build_walls(Place(own, folder, secrets.token_bytes(32), clock, home.root), online, dict, online=online)
         try:
             yield walls
         finally:

@@ -18,6 +18,7 @@ from carapax.adapters.providers.catalogue import SECRET_VARIABLES
 from carapax.adapters.sandbox.admission import Admission
 from carapax.adapters.sandbox.bwrap.adapter import BwrapSandbox
 from carapax.adapters.sandbox.running import RunningJobs
+from carapax.adapters.sandbox.selftest import Online
 from carapax.adapters.sandbox.tiered import TieredSandbox
 from carapax.app.home import Home
 from carapax.core.terms.authority import AuthorizedCall
@@ -115,12 +116,13 @@ class LateSandbox:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the walls stand: the home that no job may see, the workspace, and the seal's key."""
+    """Where the walls stand: the home that keeps their records, the workspace, the seal's key, and what no job may see."""
 
     home: Home
     workspace: Path
     key: bytes
     clock: Clock
+    hidden: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +148,20 @@ def build_walls(
     keeper: Keeper | None,
     floor: Callable[[], Mapping[Provenance, WallTier]],
     refuse: Callable[[SessionId], None] | None = None,
+    online: Online | None = None,
 ) -> Walls:
-    """Every tier of this machine, each proven by itself. Raises SandboxUnavailable when the workspace is unfit."""
+    """Every tier of this machine, each proven by itself. Raises SandboxUnavailable when the workspace is unfit.
+
+    `online` gives ways out to the self-test, which then tries what works through them.
+    """
     admission = Admission(place.key, place.clock)  # one for all tiers: a sealed call runs once, wherever
     jobs = RunningJobs(place.home.jobs)
-    forbidden = (place.home.root,)
+    forbidden = (place.hidden,)
     attach = keeper.attach if keeper is not None else None
     default = BwrapSandbox(
         place.workspace, place.key, place.clock,
         forbidden=forbidden, jobs=jobs, attach=attach, build=place.home.build, admission=admission,
+        online=online,
     )  # fmt: skip
 
     def strong() -> ClosedSandbox:
@@ -162,7 +169,7 @@ def build_walls(
 
         return GvisorSandbox(
             place.workspace, place.key, place.clock,
-            forbidden=forbidden, jobs=jobs, attach=attach, admission=admission,
+            forbidden=forbidden, jobs=jobs, attach=attach, admission=admission, online=online,
         )  # fmt: skip
 
     def disposable() -> ClosedSandbox:
@@ -170,7 +177,8 @@ def build_walls(
 
         return VmSandbox(
             place.workspace, place.key, place.clock,
-            forbidden=forbidden, jobs=jobs, attach=attach, admission=admission, kernels=(place.home.guest,),
+            forbidden=forbidden, jobs=jobs, attach=attach, admission=admission, kernels=(Home(place.hidden).guest,),
+            online=online,
         )  # fmt: skip
 
     def pure() -> ClosedSandbox:

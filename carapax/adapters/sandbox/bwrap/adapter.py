@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -66,6 +67,7 @@ class BwrapSandbox:
         self._online = online
         self._build = build
         self._plan: Plan | None = None
+        self._planning = threading.Lock()
         self._running = jobs or RunningJobs()
         self._threads = ThreadPoolExecutor(self._bounds.jobs, thread_name_prefix="sandbox")
 
@@ -141,11 +143,14 @@ class BwrapSandbox:
 
     def _planned(self) -> Plan:
         """The plan, made on first use; a machine that is mended needs no restart."""
-        if self._plan is None:
-            interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
-            user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
-            walls = find_walls(self._build)
-            self._plan = Plan(
-                walls, replace(find_system(interpreter), named=walls.names), self._bounds, user, self._attach
-            )
-        return self._plan
+        with self._planning:
+            if self._plan is None:
+                self._plan = self._found()
+            return self._plan
+
+    def _found(self) -> Plan:
+        interpreter = find_interpreter(self._forbidden, self._home, self._workspace.path)
+        user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
+        walls = find_walls(self._build)
+        system = replace(find_system(interpreter), named=walls.names)
+        return Plan(walls, system, self._bounds, user, self._attach)

@@ -19,6 +19,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _SOURCES = ("launcher.c", "outside.c", "inside.c")
 _HEADERS = ("launch.h",)
 _OPTIONS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-s")
 _HERE = Path(__file__).parent
+_ONE_AT_A_TIME = threading.Lock()  # a cache alone lets all who come before its first answer compile
 INSTALL = (
     "Install a C compiler (Debian, Ubuntu: `apt install gcc libc6-dev`; Fedora: `dnf install gcc glibc-static`), "
     "then run `carapax doctor`."
@@ -44,9 +46,14 @@ class Launcher:
     lacks: str = ""
 
 
-@functools.lru_cache(maxsize=4)
 def find_launcher(folder: Path | None) -> Launcher:
-    """The launcher; with a folder, it is made once for all starts."""
+    """The launcher, made once however many ask at the same time; with a folder, once for all starts."""
+    with _ONE_AT_A_TIME:
+        return _launcher(folder)
+
+
+@functools.lru_cache(maxsize=4)
+def _launcher(folder: Path | None) -> Launcher:
     kept = None if folder is None else _kept(folder / _name())
     made = _compile() if kept is None else kept
     if isinstance(made, str):

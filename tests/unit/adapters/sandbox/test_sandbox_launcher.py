@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from tests.attacks.sealing import KEY, Inside, WallClock, mint
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    find_launcher.cache_clear()
+    build._launcher.cache_clear()
     yield
-    find_launcher.cache_clear()
+    build._launcher.cache_clear()
 
 
 def content(launcher: Launcher) -> bytes:
@@ -41,11 +42,38 @@ def test_it_is_made_once_and_kept_under_the_name_of_what_it_is_made_of(
     assert path.read_bytes() == made
     assert path.stat().st_mode & 0o777 == 0o500
     assert made.startswith(b"\x7fELF")
-    find_launcher.cache_clear()
+    build._launcher.cache_clear()
     monkeypatch.setattr(build, "_compile", lambda: pytest.fail("it was there"))
     assert content(find_launcher(tmp_path / "kept")) == made
     monkeypatch.setattr(build, "_OPTIONS", (*build._OPTIONS, "-g"))
     assert build._name() != path.name
+
+
+def test_many_who_ask_at_once_get_one_that_was_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many, made = 8, list[int]()
+    arrived = threading.Barrier(many)
+    second = threading.Event()
+
+    def compile_slowly() -> bytes:
+        made.append(1)
+        if len(made) > 1:
+            second.set()
+        second.wait(0.2)  # time for another to begin, were it not kept out
+        return b"made"
+
+    def ask() -> None:
+        arrived.wait(10)
+        found.append(find_launcher(tmp_path))
+
+    monkeypatch.setattr(build, "_compile", compile_slowly)
+    found: list[Launcher] = []
+    threads = [threading.Thread(target=ask) for _ in range(many)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(made) == 1
+    assert len(found) == many and len({launcher.descriptor for launcher in found}) == 1
 
 
 @pytest.mark.parametrize("fault", ["writable", "link", "folder", "fifo", "empty", "foreign"])
