@@ -59,7 +59,7 @@ def trip(running: Running, die: Callable[[], None]) -> None:
         "ledger": running._ledger,
         "store": running._store,
         "workspace": running._workspace,
-        "walls": running.walls,
+        "walls": running.walls.first,
     }
     for name, methods in WATCHED.items():
         for method in methods:

@@ -201,7 +201,7 @@ def test_a_changed_ledger_is_found_by_verify_and_by_doctor(tmp_path: Path) -> No
     segment.write_bytes(segment.read_bytes().replace(b'"kind":"message"', b'"kind":"massage"', 1))
     verified = gate.command("ledger", "verify")
     assert verified.returncode == 1
-    assert "Entry 2 " in verified.stderr
+    assert "Entry 3 " in verified.stderr  # started, canary kept, token, message
     doctor = gate.command("doctor")
     assert doctor.returncode == 1
     assert "Traceback" not in doctor.stdout + doctor.stderr

@@ -130,4 +130,4 @@ def test_an_unanswered_ask_is_refused_after_its_deadline(tmp_path: Path) -> None
     assert answered.approval.state is ApprovalState.EXPIRED
     assert isinstance(events[-1], TurnEnded)
     assert events[-1].reply == "I was not allowed to."
-    assert left == [f"f{n}" for n in range(6)]
+    assert left == [".aws-backup.env", *(f"f{n}" for n in range(6))]
