@@ -10,7 +10,6 @@ import base64
 import functools
 import hashlib
 import io
-import zipfile
 import zlib
 from collections.abc import Mapping
 
@@ -43,6 +42,8 @@ def _git_object(kind: str, content: bytes) -> tuple[str, bytes]:
 
 
 def _wheel() -> bytes:
+    import zipfile  # not at the gateway's start, which never serves this
+
     files = {
         "carapax_probe.py": f"WORD = {WORD!r}\n",
         "carapax_probe-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: carapax-probe\nVersion: 1.0\n",

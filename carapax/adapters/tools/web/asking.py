@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import httpx2
-
 from carapax.adapters.tools.web.engines.terms import Asking
 from carapax.adapters.tools.web.wire import Target, next_hop
 from carapax.core.terms.error import CarapaxError, Malformed
@@ -60,6 +58,8 @@ async def ask(client: Any, asking: Asking) -> Answer:
 
 
 async def _bounded(work: Any, target: Target) -> Answer:
+    import httpx2  # loaded when something first goes out
+
     try:
         async with asyncio.timeout(FETCH_MS / 1000):
             answer: Answer = await work
