@@ -27,7 +27,7 @@ class KeptEgress:
         return "KeptEgress()"
 
     def client(self, *, base_url: str, secret: str, timeout_ms: int) -> NarrowClient:
-        """A client for the origin of `base_url`. Raises Refused; see DirectEgress.client."""
+        """A client for the origin of `base_url`. Raises Refused; see ports.egress.Egress.client."""
         from carapax.adapters.egress.inside import open_origin_client  # httpx2 is loaded when something first goes out
 
         return open_origin_client(

@@ -10,8 +10,6 @@ an error names the host, never the secret.
 from __future__ import annotations
 
 import ipaddress
-import secrets
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -47,41 +45,8 @@ class NarrowClient(httpx2.AsyncClient):
     placeholder: str = ""
 
 
-def open_client(
-    *,
-    base_url: str,
-    secret: str,
-    vault: Vault,
-    timeout_ms: int,
-    proxy: str,
-    response_bytes: int,
-    inner: httpx2.AsyncBaseTransport | None = None,
-) -> NarrowClient:
-    """A client that reaches the origin of `base_url` only. `inner` replaces the transport that dials (tests)."""
-    origin = origin_of(base_url)
-    placeholder = f"placeholder-{secrets.token_hex(16)}"
-    transport = NarrowTransport(
-        origin=origin,
-        inner=inner or _dialing(origin, proxy),
-        vault=vault,
-        secret=secret,
-        placeholder=placeholder,
-        timeout_ms=timeout_ms,
-        response_bytes=response_bytes,
-    )
-    client = NarrowClient(
-        transport=transport,
-        base_url=base_url,
-        timeout=timeout_ms / 1000,
-        follow_redirects=False,
-        trust_env=False,
-    )
-    client.placeholder = placeholder
-    return client
-
-
 def origin_of(base_url: str) -> Origin:
-    """The origin of an address. Raises Refused (see DirectEgress.client)."""
+    """The origin of an address. Raises Refused: no valid URL, plain http elsewhere than on this machine, a password in it."""
     try:
         url = httpx2.URL(base_url)
     except (httpx2.InvalidURL, ValueError, TypeError):
@@ -244,12 +209,6 @@ class NarrowStream(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-
-
-def _dialing(origin: Origin, proxy: str) -> httpx2.AsyncBaseTransport:
-    # For plain http on this machine an empty context: no authority is loaded, and TLS could not succeed.
-    context = ssl.create_default_context() if origin.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, retries=0, proxy=proxy or None)
 
 
 def _refused(what: str, next_step: str = "Check the address of the service in the settings.") -> Refused:

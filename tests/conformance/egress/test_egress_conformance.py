@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.egress.direct import DirectEgress
 from carapax.adapters.egress.keeper import Keeper
 from carapax.adapters.egress.kept import KeptEgress
 from carapax.core.terms.error import CarapaxError, Refused
 from carapax.ports.egress import Egress
 from tests.conformance.vault.memory import MemoryVault
+from tests.fakes.direct_egress import DirectEgress
 from tests.fakes.egress_room import child_argv
 from tests.fakes.gate import FakeGate
 from tests.fakes.model_server import Endless, ModelServer, Raw, Says, Status

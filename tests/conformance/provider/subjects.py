@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from carapax.adapters.egress.direct import DirectEgress
 from carapax.adapters.providers.catalogue import SECRET_VARIABLES, ModelSettings, choose_model
 from carapax.adapters.providers.remote.adapter import RemoteLimits, RemoteProvider
 from carapax.adapters.vault.files import FileVault
 from carapax.core.terms.error import ProviderFailed
 from carapax.ports.provider import Completion, Provider, TextChunk, Wish
+from tests.fakes.direct_egress import DirectEgress
 from tests.fakes.model_server import Endless, ModelServer, Says, Status
 from tests.fakes.provider import ScriptedProvider
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carapax.adapters.egress.direct import DirectEgress
-from carapax.adapters.egress.narrow import NarrowClient, is_loopback, open_client, origin_of
+from carapax.adapters.egress.narrow import NarrowClient, is_loopback, origin_of
 from carapax.adapters.egress.scrub import Scrubber
 from carapax.core.terms.error import CarapaxError, Refused
+from tests.fakes.direct_egress import DirectEgress, open_client
 
 KEY = "sk-live-0123456789-secret"
 BASE = "https://api.example/v1"

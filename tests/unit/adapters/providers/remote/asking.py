@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from carapax.adapters.egress.direct import DirectEgress
 from carapax.adapters.providers.catalogue import SECRET_VARIABLES, ModelChoice, ModelSettings, choose_model
 from carapax.adapters.providers.remote.adapter import RemoteLimits, RemoteProvider
 from carapax.adapters.vault.files import FileVault
 from carapax.core.terms.error import ProviderFailed
 from carapax.ports.provider import Completion, Message, Prompt, Speaker, TextChunk
+from tests.fakes.direct_egress import DirectEgress
 from tests.fakes.model_server import ModelServer
 
 KEY = "sk-test-7f3a9c-very-secret"

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from carapax.adapters.egress.direct import DirectEgress
 from carapax.adapters.providers.catalogue import ModelSettings, choose_model
 from carapax.adapters.providers.remote.adapter import RemoteProvider, build_remote
 from carapax.core.terms.action import ArgRole, ArgSpec, ArgType, Effect, ToolManifest
 from carapax.core.terms.ids import ToolName
 from carapax.core.terms.label import Integrity
 from carapax.ports.provider import Completion, Message, Prompt, Speaker, TextChunk, Wish
+from tests.fakes.direct_egress import DirectEgress
 from tests.fakes.model_server import Endless, ModelServer, Raw, Says, Seen, Status
 from tests.unit.adapters.providers.remote.asking import HELLO, KEY, QUICK, WIRES, ask, choice_for, vault
 
@@ -273,7 +273,7 @@ def test_a_price_is_never_rounded_down() -> None:
 def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
     program = (
         "import sys\n"
-        "import carapax.adapters.egress.direct, carapax.adapters.vault.files, carapax.adapters.vault.keys\n"
+        "import carapax.app.compose\n"
         "import carapax.adapters.providers.remote.adapter, carapax.adapters.providers.catalogue\n"
         "heavy = {'pydantic_ai', 'openai', 'anthropic', 'httpx2', 'genai_prices', 'pydantic'}\n"
         "sys.exit(','.join(sorted(heavy & sys.modules.keys())) or 0)\n"
