@@ -13,10 +13,10 @@ from pathlib import Path
 
 from carapax.adapters.providers.catalogue import SECRET_VARIABLES, ModelSettings, choose_model
 from carapax.adapters.providers.remote.adapter import RemoteLimits, RemoteProvider
-from carapax.adapters.vault.files import FileVault
 from carapax.core.terms.error import ProviderFailed
 from carapax.ports.provider import Completion, Provider, TextChunk, Wish
 from tests.fakes.direct_egress import DirectEgress
+from tests.fakes.file_vault import FileVault
 from tests.fakes.model_server import Endless, ModelServer, Says, Status
 from tests.fakes.provider import ScriptedProvider
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.vault.files import FileVault
 from carapax.ports.vault import Vault
 from tests.conformance.vault.memory import MemoryVault
+from tests.fakes.file_vault import FileVault
 from tests.unit.adapters.vault.rig import opened
 
 SUBJECTS: dict[str, Callable[[Path], Vault]] = {

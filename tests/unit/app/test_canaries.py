@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from carapax.adapters.vault.files import FileVault
 from carapax.app.canaries import FILE_NAME, HANDLE, MAX_CANARIES, MAX_LOOKED_AT_CHARS, Canaries, CanaryScanner
 from carapax.core.breaker.canary import Kind
 from carapax.core.terms.error import Conflict, Malformed, NotFound, StoreUnavailable, VaultLocked
+from tests.fakes.file_vault import FileVault
 from tests.fakes.scanner import MemoryScanner
 
 

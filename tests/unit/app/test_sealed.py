@@ -15,7 +15,6 @@ import pytest
 
 from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
-from carapax.adapters.vault.files import FileVault
 from carapax.app.home import Home
 from carapax.app.local_vault import VaultDesk
 from carapax.app.sealed import (
@@ -31,6 +30,7 @@ from carapax.app.sealed import (
 from carapax.core.terms.check import Standing
 from carapax.core.terms.egress import Binding
 from carapax.core.terms.error import LedgerUnavailable, Refused
+from tests.fakes.file_vault import FileVault
 from tests.unit.adapters.vault.rig import OTHER, PASSPHRASE, VALUE, Clock, found_in_clear
 
 PROXY = 64_243

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.vault.files import FileVault
 from carapax.app.canaries import FILE_NAME, PLANTED, Canaries
 from carapax.app.home import Home
 from carapax.app.incident_files import IncidentFiles
@@ -26,6 +25,7 @@ from carapax.core.terms.event import Event
 from carapax.core.terms.ids import Digest, SessionId
 from carapax.core.terms.incident import IncidentState
 from carapax.core.terms.signal import Signal, SignalKind
+from tests.fakes.file_vault import FileVault
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.store import MemoryStore
 from tests.unit.app.alarm import A, B, Clock, Walls

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from carapax.adapters.vault import moving
-from carapax.adapters.vault.files import FileVault
 from carapax.adapters.vault.moving import handle_of, import_env, move_in, parse_env
 from carapax.core.terms.error import CarapaxError, Conflict, Malformed, NotFound, StoreUnavailable, VaultLocked
+from tests.fakes.file_vault import FileVault
 from tests.unit.adapters.vault.rig import OTHER, PASSPHRASE, VALUE, Killed, found_in_clear, killed_everywhere, opened
 
 

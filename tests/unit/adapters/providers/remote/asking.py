@@ -9,10 +9,10 @@ from pathlib import Path
 
 from carapax.adapters.providers.catalogue import SECRET_VARIABLES, ModelChoice, ModelSettings, choose_model
 from carapax.adapters.providers.remote.adapter import RemoteLimits, RemoteProvider
-from carapax.adapters.vault.files import FileVault
 from carapax.core.terms.error import ProviderFailed
 from carapax.ports.provider import Completion, Message, Prompt, Speaker, TextChunk
 from tests.fakes.direct_egress import DirectEgress
+from tests.fakes.file_vault import FileVault
 from tests.fakes.model_server import ModelServer
 
 KEY = "sk-test-7f3a9c-very-secret"

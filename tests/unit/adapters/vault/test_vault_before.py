@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from carapax.adapters.vault.files import FileVault
 from carapax.adapters.vault.keys import SEED_BYTES, load_or_create_seed
 from carapax.core.terms.error import CarapaxError, Malformed, StoreUnavailable
+from tests.fakes.file_vault import FileVault
 
 VALUE = "sk-0123456789-secret"
 

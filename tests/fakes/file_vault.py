@@ -1,9 +1,6 @@
-"""Secrets by handle: the environment variable the operator set, else one private file each.
+"""The vault of the release before: each secret in clear in a private file, or in an environment variable.
 
-Layer: adapters/vault. Owns handles, and which of the two places wins (the environment).
-Absent: envelope encryption and its keys, which come in a later release; until then a secret rests in clear in a file
-that only its owner can read. Absent too: caching, so a renewed key is used at the next request.
-Law: no repr, error or log line holds a value.
+What a home may still hold when it is first opened by the sealed vault, and a simple vault for tests of others.
 """
 
 from __future__ import annotations
