@@ -9,6 +9,7 @@ Law: an error or a warning from Cedar is Deny; a rule added with `forbid` never 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cedarpy
 
@@ -20,6 +21,10 @@ from carapax.core.terms.label import Integrity
 
 ERROR = RuleId("policy.error")
 DEFAULT = RuleId("default.deny")
+NOWHERE = (
+    "This policy says nowhere that a tool may go (`egress`): `carapax policy init --force` writes the home policy, which"
+    " does, and keeps this one beside it."
+)
 
 WITHOUT_AUTHORITY = frozenset({ArgRole.CONTENT, ArgRole.FLAG, ArgRole.COUNT})
 """Argument roles that decide nothing about where an effect goes."""
@@ -27,6 +32,13 @@ WITHOUT_AUTHORITY = frozenset({ArgRole.CONTENT, ArgRole.FLAG, ArgRole.COUNT})
 
 def decide(policy: Policy, question: Question) -> Decision:
     """The policy's answer; never raises."""
+    answer = _answer(policy, question)
+    if isinstance(answer, Deny) and question.call.manifest.online and not policy.egress:
+        return replace(answer, reason=f"{answer.reason} {NOWHERE}")
+    return answer
+
+
+def _answer(policy: Policy, question: Question) -> Decision:
     as_is = _evaluate(policy, question, approved=False)
     if isinstance(as_is, Deny):
         return as_is

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import pytest
 
-from carapax.core.policy.decide import DEFAULT, ERROR, decide
+from carapax.core.policy.decide import DEFAULT, ERROR, NOWHERE, decide
 from carapax.core.policy.document import KEYS, parse_policy
 from carapax.core.policy.home import home_policy
 from carapax.core.terms.action import ArgRole, Effect, Origin
@@ -15,7 +16,7 @@ from carapax.core.terms.error import PolicyInvalid
 from carapax.core.terms.label import OWNER_ONLY, Integrity, Label
 from carapax.core.terms.principal import Role
 from carapax.core.terms.tables import Clearance, DirectoryEntry, Place, Tier
-from tests.unit.core.questions import DAY, home, question, raw_policy
+from tests.unit.core.questions import DAY, home, lines_policy, question, raw_policy
 
 HOME = home_policy(3, DAY).decode()
 
@@ -297,3 +298,17 @@ def test_two_hundred_rules_still_answer() -> None:
     assert isinstance(decide(policy, question(Effect.READ)), Allow)
     for tool, kind in (("tool7", Allow), ("tool189", Allow), ("tool190", Deny)):
         assert isinstance(decide(policy, question(Effect.COMMUNICATE, place="none", tool=tool)), kind)
+
+
+def test_a_policy_that_names_nowhere_to_go_says_what_to_do_where_a_tool_with_a_way_out_is_refused() -> None:
+    asked = question(Effect.CODE, tool="run_online")
+    out = replace(asked, call=replace(asked.call, manifest=replace(asked.call.manifest, online=True)))
+    bare = parse_policy(lines_policy("read: allow\n"))
+    refused = decide(bare, out)
+    assert isinstance(refused, Deny) and refused.reason.endswith(NOWHERE)
+    for policy, asks in (
+        (bare, asked),
+        (parse_policy(lines_policy("read: allow\n", more="egress: {a: {hosts: [a.example], answer: allow}}\n")), out),
+    ):
+        refused = decide(policy, asks)
+        assert isinstance(refused, Deny) and NOWHERE not in refused.reason
