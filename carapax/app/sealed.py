@@ -178,7 +178,7 @@ def examine_vault(home: Home, environ: Mapping[str, str]) -> list[Check]:
             vault.find_secret(handle)
     except CarapaxError as error:
         return [Check("vault", Standing.FAILED, error.what, error.next_step)]
-    found = f"{len(handles)} secrets sealed, key from {source}"
+    found = f"{len(handles)} secret{'s' * (len(handles) != 1)} sealed, key from {source}"
     if source == MACHINE:
         step = "Its key lies on the same disk: `carapax vault protect --systemd`, or `--passphrase`."
         return [Check("vault", Standing.WARNING, found, step)]

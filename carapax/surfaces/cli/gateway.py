@@ -108,7 +108,13 @@ def status(c: Context, o: Namespace) -> int:
 
 def _rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """One line per fact; a group of facts is one line, groups of groups one line each."""
-    if not isinstance(value, dict):
+    if name == "incidents":
+        shown = (f"{one['number']} ({one['state']}): carapax incident show {one['number']}" for one in value)
+        yield name, "; ".join(shown) or "none"
+    elif name == "stopped":
+        if value:
+            yield name, "everything, by `carapax stop --all`; `carapax resume --all` lifts it"
+    elif not isinstance(value, dict):
         label, text = worded(name, value)
         yield label, text
     elif any(isinstance(v, dict) for v in value.values()):
