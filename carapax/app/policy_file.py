@@ -53,6 +53,7 @@ class PolicyFile:
         self._clock = clock
         self._seen: tuple[object, ...] = ()
         self._policy: Policy | PolicyInvalid | None = None
+        self._parsed: tuple[bytes, Policy] | None = None
 
     @property
     def signature_path(self) -> Path:
@@ -244,7 +245,7 @@ class PolicyFile:
 
     def _review(self, document: bytes, signatures: Signatures, *, anew: bool = False) -> Reviewed:
         base_document = self._read_if(self.in_force_path)
-        policy = parse_policy(document)
+        policy = self._parse(document)
         highest = self._highest()
         if policy.serial < highest:
             raise PolicyInvalid(
@@ -274,7 +275,14 @@ class PolicyFile:
                 f"{self.in_force_path.name}, the copy of the policy in force, does not carry this machine's signature.",
                 next_step="Restore it from a backup, or begin anew with `carapax policy init --force`.",
             )
-        return parse_policy(document)
+        return self._parse(document)
+
+    def _parse(self, document: bytes) -> Policy:
+        """`parse_policy`, remembered for the last document: the file and the copy in force mostly say the same."""
+        known = self._parsed
+        if known is None or known[0] != document:
+            known = self._parsed = (document, parse_policy(document))
+        return known[1]
 
     @property
     def _copy_signature_path(self) -> Path:

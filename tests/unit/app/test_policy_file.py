@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from carapax.app.policy_file import PolicyFile
 from carapax.app.policy_signature import DOMAIN, Signatures, public_text, read_key, read_signatures
+from carapax.core.policy.document import Policy, parse_policy
 from carapax.core.terms.error import Malformed, NotFound, PolicyInvalid
 from carapax.core.terms.tables import Tier
 
@@ -389,3 +390,18 @@ def test_a_signature_file_is_read_line_by_line_and_bounded() -> None:
     found = read_signatures(b"\xff junk\n\xff AA==\nanna AA==\nbob !!\n" + b"x AA==\n" * 100, b"")
     assert found.lines[0] == ("anna", b"\0")
     assert len(found.lines) <= 32
+
+
+def test_a_start_reads_a_document_once_though_the_file_and_its_copy_are_both_asked(
+    policy: PolicyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+
+    def counted(document: bytes) -> Policy:
+        read.append(document)
+        return parse_policy(document)
+
+    monkeypatch.setattr("carapax.app.policy_file.parse_policy", counted)
+    again = PolicyFile(policy.path, SEED, ToldClock())
+    assert again.current().digest == policy.current().digest
+    assert read == [policy.path.read_bytes()]
