@@ -221,14 +221,18 @@ class EgressGate:
             {"host": host, "port": port, "method": method, "rule": rule, "count": count}
             for (host, port, method, rule), count in sorted(passage.allowed.items())
         ]
-        body = _body(call, passage) | {
-            "requests": traffic.requests,
-            "refused": max(traffic.refused, passage.refused),
-            "unwritten": max(0, max(traffic.refused, passage.refused) - passage.written),
-            "bytes_up": traffic.bytes_up,
-            "bytes_down": traffic.bytes_down,
-            "allowed": kinds,
-        } | ({"lost": True} if traffic.lost else {})
+        body = (
+            _body(call, passage)
+            | {
+                "requests": traffic.requests,
+                "refused": max(traffic.refused, passage.refused),
+                "unwritten": max(0, max(traffic.refused, passage.refused) - passage.written),
+                "bytes_up": traffic.bytes_up,
+                "bytes_down": traffic.bytes_down,
+                "allowed": kinds,
+            }
+            | ({"lost": True} if traffic.lost else {})
+        )
         with suppress(CarapaxError):  # what left is recorded by its first request; without a ledger nothing more leaves
             await self._ledger.append("egress.closed", body)
 
