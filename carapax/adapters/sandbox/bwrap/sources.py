@@ -68,10 +68,10 @@ def render_outside(
         resource.RLIMIT_FSIZE: bounds.file_bytes,
         resource.RLIMIT_NOFILE: bounds.open_files,
     }
-    groups = group.everywhere if group is not None else ()
+    doors = group.doors if group is not None else ()
     return (
         *(*launcher.interpreter, f"/proc/self/fd/{launcher.descriptor}", "outside", "-c", str(launcher.descriptor)),
-        *(word for path in groups for word in ("-g", str(path / "cgroup.procs"))),
+        *(word for path in doors for word in ("-g", str(path))),
         *(word for name, value in limits.items() for word in ("-r", f"{name}:{value}")),
         *placing.options,
         *(("-l", str(door)) if door >= 0 else ()),

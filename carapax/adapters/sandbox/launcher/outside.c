@@ -1,6 +1,6 @@
 /* The stage on the host: control groups, a network of its own with a listener in it, an unprivileged user.
  *
- * Options: -g FILE   a cgroup.procs file to join (repeated)
+ * Options: -g FILE   a control group's file to step in by (repeated); this program has one thread
  *          -u UID    only as root: the host user the job runs as; what is shown is cloned to /sys/N first
  *          -m SRC    only with -u: a workspace, shown through an id-mapped mount, its owner as UID (next N)
  *          -b SRC    only with -u: a file or folder that UID may not be able to reach by its path (next N)

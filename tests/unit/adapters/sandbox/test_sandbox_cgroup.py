@@ -161,3 +161,31 @@ def test_a_process_of_another_namespace_in_a_group_is_never_signalled(
     (tmp_path / "cgroup.procs").write_text("0\n5\n0\n")
     Group(1, (tmp_path,))._kill(tmp_path)
     assert signalled == [5]
+
+
+def test_a_process_steps_in_by_the_file_that_makes_it_wait_for_nobody(tmp_path: Path) -> None:
+    memory, pids, freezer = (tmp_path / name for name in ("memory", "pids", "freezer"))
+    assert Group(1, (memory, pids), freezer).doors == (memory / "tasks", pids / "tasks", freezer / "tasks")
+    # Version 2 refuses single threads in a group of whole processes.
+    assert Group(2, (memory,)).doors == (memory / "cgroup.procs",)
+
+
+def test_what_steps_in_by_a_door_is_held_with_its_children() -> None:
+    tree = mechanism.find_walls().tree
+    if tree is None:
+        pytest.skip("no control group can be made here")
+    group = tree.make(64 << 20, 8)
+    steps = " && ".join(f"echo 0 > {door}" for door in group.doors)
+    child = subprocess.Popen(["/bin/sh", "-c", f"{steps} && cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(b"in\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"in\n"
+        assert group.holds(child.pid)
+        children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        assert all(group.holds(int(pid)) for pid in children)
+    finally:
+        child.kill()
+        child.communicate(timeout=10)
+        group.remove()
