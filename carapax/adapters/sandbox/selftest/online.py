@@ -36,8 +36,9 @@ _PYTHON = (
 )
 _PIP = """
 "$1" -I -c 'import pip' 2>/dev/null || { echo 'carapax: not installed'; exit 0; }
+export PIP_INDEX_URL="$2/index"
 "$1" -m pip install -q --no-deps --no-cache-dir --no-input --disable-pip-version-check --retries 0 --target /tmp/pack \
-  --index-url "$2/index" carapax-probe && PYTHONPATH=/tmp/pack "$1" -c 'import carapax_probe; print(carapax_probe.WORD)'
+  carapax-probe && PYTHONPATH=/tmp/pack "$1" -c 'import carapax_probe; print(carapax_probe.WORD)'
 """
 _GIT = 'cd /tmp && git clone -q "$2/repo.git" copy && git -C copy log --format=%s'
 _NODE = """node -e '
