@@ -46,7 +46,7 @@ others before their first job; every launch repeats a short part. A wall that do
 Who wrote the code decides the tier (`docs/formats/policy.md`, section `walls`: a policy may only raise it). A tier that is not
 set up is a refusal that names what to install; no weaker one stands in for it. The only way out of any tier is the egress proxy,
 and only for a tool that declares it ([decision 11](decisions/0011-a-command-with-a-way-out-is-another-tool.md)).
-What must work through it is tried against a service on this machine's loopback, by a proxy of the self-test's own.
+What must work through it is tried by `carapax doctor --walls` alone, against a service on this machine's loopback.
 
 What a host must allow for the walls to stand, also under systemd and in a container: [deploy.md](deploy.md).
 """
