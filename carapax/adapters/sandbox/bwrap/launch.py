@@ -66,7 +66,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Launch:
     """One job on its way. `standing` is called when its walls stand, before the gate opens; raising keeps it shut."""
 
     job: Job
@@ -116,7 +116,7 @@ class _Descriptors:
             os.close(self._open.pop())
 
 
-def launch(plan: Plan, errand: Errand) -> Ran:
+def launch(plan: Plan, errand: Launch) -> Ran:
     """Run a bounded job to its end.
 
     Raises SandboxUnavailable when a wall could not be built; nothing was started then.
@@ -154,7 +154,7 @@ def _remove(group: Group) -> None:
         ) from error
 
 
-def _start(descriptors: _Descriptors, plan: Plan, errand: Errand, group: Group | None) -> _Run:
+def _start(descriptors: _Descriptors, plan: Plan, errand: Launch, group: Group | None) -> _Run:
     job, launcher = errand.job, plan.walls.launcher
     output, output_end = descriptors.pipe()
     status, status_end = descriptors.pipe()
@@ -244,7 +244,7 @@ class _Run:
         self._inside: int | None = None  # pidfd of the namespace's first process
         self._outside = owner.own(os.pidfd_open(process.pid))
 
-    def admit(self, group: Group | None, plan: Plan, errand: Errand) -> None:
+    def admit(self, group: Group | None, plan: Plan, errand: Launch) -> None:
         """Check and bound the waiting sandbox, then open its gate. Raises SandboxUnavailable."""
         made = self._read_made()
         try:

@@ -34,9 +34,9 @@ from carapax.adapters.sandbox.gvisor.pins import Pin, lay_pins, open_pins
 from carapax.adapters.sandbox.mark import own_mark
 from carapax.adapters.sandbox.relay import MAX_TOLD_BYTES, can_wait, lay_relay, lay_waiting, tell_program
 from carapax.adapters.sandbox.running import Reach, Record, RunningJobs
+from carapax.adapters.sandbox.tier import Errand
 from carapax.core.terms.egress import Way
 from carapax.core.terms.error import CarapaxError, SandboxUnavailable
-from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.sandbox import Job, Mount, Ran
 
 Attach = Callable[[Way, int], None]
@@ -73,17 +73,6 @@ class Plan:
     bounds: Bounds
     running: RunningJobs
     attach: Attach | None
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """One job, bounded, and who it runs for. `cancelled` turns readable when it must end early."""
-
-    job: Job
-    workspace: Path
-    call: CallId
-    session: SessionId
-    cancelled: int
 
 
 @dataclass(frozen=True, slots=True)

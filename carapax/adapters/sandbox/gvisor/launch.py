@@ -12,7 +12,8 @@ import contextlib
 import threading
 import time
 
-from carapax.adapters.sandbox.gvisor.box import Box, Errand, Plan, Shape, can_be_told, shape_of
+from carapax.adapters.sandbox.gvisor.box import Box, Plan, Shape, can_be_told, shape_of
+from carapax.adapters.sandbox.tier import Errand
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.ports.sandbox import Ran
 

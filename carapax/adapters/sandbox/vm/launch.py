@@ -66,7 +66,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Launch:
     """One job, and what its launch tells others."""
 
     job: Job
@@ -76,7 +76,7 @@ class Errand:
     ended: Callable[[], None]
 
 
-def launch(plan: Plan, errand: Errand) -> Ran:
+def launch(plan: Plan, errand: Launch) -> Ran:
     """Run a bounded job to its end. Raises SandboxUnavailable; unless its text says otherwise, nothing was run."""
     began = time.monotonic()
     job = errand.job

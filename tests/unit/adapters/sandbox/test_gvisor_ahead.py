@@ -16,12 +16,13 @@ from carapax.adapters.sandbox.bounds import Bounds
 from carapax.adapters.sandbox.bwrap.recipe import find_system
 from carapax.adapters.sandbox.follow import wait_ready
 from carapax.adapters.sandbox.gvisor import GvisorSandbox, launch
-from carapax.adapters.sandbox.gvisor.box import Box, Errand, Plan, Shape, can_be_told, shape_of
+from carapax.adapters.sandbox.gvisor.box import Box, Plan, Shape, can_be_told, shape_of
 from carapax.adapters.sandbox.gvisor.launch import Ahead
 from carapax.adapters.sandbox.gvisor.mechanism import FOLDER_MARK, find_runtime
 from carapax.adapters.sandbox.mark import own_mark
 from carapax.adapters.sandbox.relay import MAX_TOLD_BYTES, tell_program
 from carapax.adapters.sandbox.running import RunningJobs
+from carapax.adapters.sandbox.tier import Errand
 from carapax.core.terms.error import SandboxUnavailable
 from carapax.core.terms.ids import CallId, SessionId
 from carapax.ports.sandbox import Job, Mount, Ran
