@@ -109,6 +109,8 @@ def render_recipe(system: System, bounds: Bounds, view: View, handed: Handed) ->
         *_environment(system, view),
         *_root(system, view, handed),
         *_kernel_folders(bounds),
+        # Over the temporary folder, in which a checkout may lie.
+        *(word for path in view.library for word in ("--ro-bind", view.source(path), path)),
         *_workspace(view),
         *("--perms", "0555", "--ro-bind-data", str(handed.launcher), LAUNCHER_INSIDE),
         *("--remount-ro", "/"),
@@ -159,7 +161,7 @@ def _fixed(system: System) -> dict[str, str]:
 
 def _root(system: System, view: View, handed: Handed) -> tuple[str, ...]:
     words = ["--perms", "0755", "--dir", "/etc"]
-    for path in (*system.shown, *view.library):
+    for path in system.shown:
         words += ["--ro-bind", view.source(path), path]
     for target, path in system.links:
         words += ["--symlink", target, path]
