@@ -20,7 +20,6 @@ want iproute2 ip                    # namespaces of the tests' own
 want procps ps
 [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 [ "$(uname -m)" != x86_64 ] || want qemu-system-x86 qemu-system-x86_64 # the disposable tier
-[ "$(uname -m)" != x86_64 ] || want busybox-static busybox
 
 if [ -n "$missing" ]; then
   as_root=
