@@ -10,6 +10,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from carapax.adapters.providers.catalogue import SECRET_VARIABLES, SERVICES
+from carapax.adapters.tools.web.engines.choice import BINDINGS
 from carapax.adapters.vault.binding import service_binding
 from carapax.adapters.vault.changes import Change, ChangeLog
 from carapax.adapters.vault.environ import EnvironVault

@@ -45,7 +45,11 @@ def test_the_known_services_are_bound_to_their_own_hosts() -> None:
     found = known_bindings()
     assert found["openai"] == (Binding("openai", "api.openai.com"),)
     assert found["anthropic"] == (Binding("anthropic", "api.anthropic.com", header="x-api-key", prefix=""),)
-    assert "ollama" not in found and "compatible" not in found and len(found) >= 5
+    assert "ollama" not in found and "compatible" not in found and len(found) >= 7
+    assert {found[handle][0].host for handle in ("brave-search", "tavily")} == {
+        "api.search.brave.com",
+        "api.tavily.com",
+    }
 
 
 def test_what_lay_in_clear_is_taken_in(home: Home) -> None:
