@@ -34,8 +34,8 @@ REMOTE_S = 10.0
 
 
 def known_bindings() -> dict[str, tuple[Binding, ...]]:
-    """Where the keys of the known model services may be used."""
-    found: dict[str, tuple[Binding, ...]] = {}
+    """Where the keys of the known model services and search engines may be used."""
+    found = {binding.handle: (binding,) for binding in BINDINGS}
     for service in SERVICES.values():
         header = "x-api-key" if service.wire == "anthropic" else "authorization"
         binding = (
