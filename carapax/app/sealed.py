@@ -35,7 +35,7 @@ REMOTE_S = 10.0
 
 def known_bindings() -> dict[str, tuple[Binding, ...]]:
     """Where the keys of the known model services and search engines may be used."""
-    found = {binding.handle: (binding,) for binding in BINDINGS}
+    found: dict[str, tuple[Binding, ...]] = {binding.handle: (binding,) for binding in BINDINGS}
     for service in SERVICES.values():
         header = "x-api-key" if service.wire == "anthropic" else "authorization"
         binding = (
