@@ -7,7 +7,7 @@ import ssl
 
 import httpx2
 
-from carapax.adapters.egress.narrow import NarrowClient, NarrowTransport, Origin, origin_of
+from carapax.adapters.egress.narrow import NarrowClient, NarrowTransport, Origin, client_over, origin_of
 from carapax.ports.vault import Vault
 
 RESPONSE_BYTES = 64 << 20
@@ -58,15 +58,7 @@ def open_client(
         timeout_ms=timeout_ms,
         response_bytes=response_bytes,
     )
-    client = NarrowClient(
-        transport=transport,
-        base_url=base_url,
-        timeout=timeout_ms / 1000,
-        follow_redirects=False,
-        trust_env=False,
-    )
-    client.placeholder = placeholder
-    return client
+    return client_over(transport, base_url, timeout_ms, placeholder)
 
 
 def _dialing(origin: Origin, proxy: str) -> httpx2.AsyncBaseTransport:

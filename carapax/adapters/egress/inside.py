@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 import httpcore2
 import httpx2
 
-from carapax.adapters.egress.narrow import NarrowClient, NarrowTransport, is_loopback, origin_of
+from carapax.adapters.egress.narrow import NarrowClient, NarrowTransport, client_over, is_loopback, origin_of
 from carapax.adapters.egress.process import ProxyProcess
 from carapax.core.terms.egress import Way
 from carapax.core.terms.error import EgressUnavailable, Refused
@@ -300,12 +300,4 @@ def open_origin_client(
         timeout_ms=timeout_ms,
         response_bytes=response_bytes,
     )
-    client = NarrowClient(
-        transport=transport,
-        base_url=base_url,
-        timeout=timeout_ms / 1000,
-        follow_redirects=False,
-        trust_env=False,
-    )
-    client.placeholder = outer_word
-    return client
+    return client_over(transport, base_url, timeout_ms, outer_word)

@@ -45,6 +45,19 @@ class NarrowClient(httpx2.AsyncClient):
     placeholder: str = ""
 
 
+def client_over(transport: NarrowTransport, base_url: str, timeout_ms: int, placeholder: str) -> NarrowClient:
+    """The client whose every request goes through this transport."""
+    client = NarrowClient(
+        transport=transport,
+        base_url=base_url,
+        timeout=timeout_ms / 1000,
+        follow_redirects=False,
+        trust_env=False,
+    )
+    client.placeholder = placeholder
+    return client
+
+
 def origin_of(base_url: str) -> Origin:
     """The origin of an address. Raises Refused: no valid URL, plain http elsewhere than on this machine, a password in it."""
     try:

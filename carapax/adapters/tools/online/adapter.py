@@ -6,19 +6,18 @@ Law: the way is closed whatever happens, also when the turn is cancelled.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from carapax.adapters.tools.manifest import load_manifests
 from carapax.adapters.tools.online import wire
+from carapax.adapters.tools.shell.adapter import command_job, command_receipt
 from carapax.core.terms.action import Receipt, ToolManifest
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.ids import CallId
 from carapax.ports.egress import Exit
-from carapax.ports.sandbox import Job, Mount, Sandbox
-
-RAW_OUTPUT_BYTES = 1 << 20  # read from the command, so that head and tail can both be shown
+from carapax.ports.sandbox import Sandbox
 
 
 class OnlineTools:
@@ -29,8 +28,6 @@ class OnlineTools:
         self._exit = way_out
         self._refusals = refusals
         self._manifests = load_manifests(Path(__file__).parent)
-        # The sandbox sees the host's read-only system, so what is here is there.
-        self._shell = "bash" if shutil.which("bash") else "sh"
 
     def manifests(self) -> Sequence[ToolManifest]:
         return self._manifests
@@ -39,11 +36,8 @@ class OnlineTools:
         call = authorized.call
         way = await self._exit.open_way(authorized)
         try:
-            job = Job(
-                argv=(self._shell, "-c", str(call.value("command") or "")),
-                mount=Mount.WRITE,
-                timeout_ms=call.manifest.timeout_ms,
-                output_bytes=RAW_OUTPUT_BYTES,
+            job = replace(
+                command_job(call),
                 provenance=call.manifest.provenance,
                 way=way,
                 variables=wire.render_variables(way),
@@ -51,14 +45,7 @@ class OnlineTools:
             ran = await self._sandbox.run(authorized, job)
         finally:
             traffic = await self._exit.close_way(way)
-        outcome, text, cut = wire.parse_online(
+        told = wire.parse_online(
             ran, call.manifest.output_bytes, call.manifest.timeout_ms, self._refusals(call.call), traffic
         )
-        return Receipt(
-            call=call.call,
-            outcome=outcome,
-            text=text,
-            truncated=cut,
-            exit_code=ran.exit_code,
-            duration_ms=ran.duration_ms,
-        )
+        return command_receipt(call, ran, told)
