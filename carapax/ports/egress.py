@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 from carapax.core.terms.authority import AuthorizedCall
@@ -11,13 +14,72 @@ from carapax.core.terms.ids import CallId, SessionId
 from carapax.core.terms.signal import SignalKind
 
 
+class Spot(StrEnum):
+    """Where in its requests a service takes its credential; a placeholder anywhere else is refused."""
+
+    HEADER = "header"  # `authorization: Bearer …`, `x-api-key: …`
+    BASIC = "basic"  # the password of `authorization: Basic …`
+    PATH = "path"  # one place in the path: Telegram's /bot<token>/…
+    QUERY = "query"  # the whole value of one query argument
+    BODY = "body"  # once or more in a JSON or form body of at most 1 MiB
+
+
+class Wrap(StrEnum):
+    """What a line carries, and so where a placeholder is looked for in what is written to it."""
+
+    STREAM = "stream"  # as written, and inside base64 words (SASL PLAIN), within the first 64 KiB
+    WEBSOCKET = (
+        "websocket"  # an HTTP/1.1 upgrade (its head too), then RFC 6455 frames: in text frames of at most 64 KiB
+    )
+
+
+class Mac(StrEnum):
+    """How a message is signed with a secret that both sides know."""
+
+    HMAC_SHA256 = "hmac-sha256"
+    HMAC_SHA1 = "hmac-sha1"
+    EQUAL = "equal"  # the secret itself was sent along; only ever checked
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A connection that the proxy holds: this end is plain, TLS is spoken (and verified) at the other.
+
+    `placeholder` stands for the secret; "" when there is none. Whoever takes a line closes its socket.
+    """
+
+    sock: socket.socket  # AF_UNIX, non-blocking
+    placeholder: str
+
+
 class Egress(Protocol):
-    def client(self, *, base_url: str, secret: str, timeout_ms: int) -> Any:
+    def client(self, *, base_url: str, secret: str, timeout_ms: int, spot: Spot = Spot.HEADER) -> Any:
         """An httpx2.AsyncClient that reaches exactly the host and port of `base_url`, and nothing else.
 
-        `secret` is a handle ("" for none): its value replaces the client's placeholder credential at the last hop,
+        `secret` is a handle ("" for none): its value replaces `client.placeholder` at the last hop, where `spot` says,
         so the caller never holds it. A request to any other host raises Refused before a look-up.
         """
+        ...
+
+    async def open_line(
+        self, *, host: str, port: int, tls: bool, secret: str, wrap: Wrap = Wrap.STREAM, timeout_ms: int = 15_000
+    ) -> Line:
+        """A connection of any protocol to one host and port, for a service that the owner set up.
+
+        `tls` False is for this machine only. The secret is put in at the last hop. Raises Refused (no such secret, plain
+        and not loopback), EgressUnavailable (the proxy is gone, the host cannot be reached or its certificate is wrong).
+        """
+        ...
+
+    async def check_mac(self, *, secret: str, mac: Mac, message: bytes, given: bytes) -> None:
+        """Check what a platform signed, where the secret is; constant time. `message` at most 1 MiB.
+
+        Raises Refused (it is another, or there is no such secret), EgressUnavailable.
+        """
+        ...
+
+    async def make_mac(self, *, secret: str, mac: Mac, message: bytes) -> bytes:
+        """Sign something of ours. Raises Refused (no such secret, or EQUAL), EgressUnavailable."""
         ...
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Answer, Approval, ApprovalState
+from carapax.core.terms.channel import HookAnswer, HookRequest
 from carapax.core.terms.check import Check
 from carapax.core.terms.conversation import Inbound, Part, Session, Turn
 from carapax.core.terms.event import Event
 from carapax.core.terms.ids import ApprovalId, SessionId, TokenId, TurnId
 from carapax.core.terms.incident import Act, Incident
 from carapax.core.terms.principal import Principal, Scope
-from carapax.ports.store import Token
+from carapax.core.terms.work import Work
+from carapax.ports.store import Account, Pairing, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,37 @@ class MintedToken:
 
     token: Token
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """How a channel stands. `state`: "up", "connecting", "waiting" (for its next try), "refused" (its credential), "off"."""
+
+    name: str
+    kind: str
+    title: str
+    state: str
+    detail: str  # "@mybot", or why it is not up, in words
+    since_ms: int
+    heard: int = 0  # messages since the start
+    sent: int = 0
+    queued: int = 0  # deliveries that wait
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairingCode:
+    """A code, shown once."""
+
+    code: str
+    channel: str
+    person: str
+    expires_ms: int
 
 
 class Gateway(Protocol):
@@ -123,6 +156,61 @@ class Gateway(Protocol):
     async def resume_all(self, principal: Principal) -> None:
         """Lift the stop of everything. Raises Refused, Conflict (nothing is stopped), LedgerUnavailable."""
         ...
+
+    # channels (principal: the owner with Scope.ADMIN; to look: the owner or an operator with Scope.READ)
+    async def list_channels(self, principal: Principal) -> Sequence[ChannelState]: ...
+
+    async def add_channel(
+        self, principal: Principal, name: str, kind: str, values: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> tuple[ChannelState, Sequence[str]]:
+        """Test it live, keep it and connect it; its state and what the platform said of the account.
+
+        `secrets` are handles that are in the vault already. Replaces a channel of that name. Raises Malformed, NotFound
+        (the kind), ChannelFailed, CredentialRefused; nothing was kept then.
+        """
+        ...
+
+    async def test_channel(self, principal: Principal, name: str) -> Sequence[str]:
+        """Ask the platform now. Raises NotFound, ChannelFailed, CredentialRefused."""
+        ...
+
+    async def remove_channel(self, principal: Principal, name: str) -> None:
+        """Disconnect and forget it, with its people, places and notes. Raises NotFound."""
+        ...
+
+    async def channel_log(self, principal: Principal, name: str, *, limit: int = 100) -> Sequence[LogLine]:
+        """What happened to its connection, the newest last. Raises NotFound."""
+        ...
+
+    async def hook(self, name: str, request: HookRequest) -> HookAnswer:
+        """A platform calls. Nobody is authenticated yet: the channel checks the signature. 404 for an unknown name."""
+        ...
+
+    # people
+    async def make_pairing(self, principal: Principal, channel: str, person: str) -> PairingCode:
+        """A code that this person sends to the agent on the channel ("" on any), within an hour. Raises Refused, NotFound."""
+        ...
+
+    async def accept_pairing(self, principal: Principal, code: str, person: str) -> Account:
+        """Whoever was given this code by the agent is this person. Raises NotFound (wrong, used, expired), Refused."""
+        ...
+
+    async def list_pairings(self, principal: Principal) -> Sequence[Pairing]: ...
+
+    async def list_accounts(self, principal: Principal) -> Sequence[Account]: ...
+
+    async def drop_account(self, principal: Principal, channel: str, sender: str) -> None:
+        """They are a stranger again. Raises NotFound."""
+        ...
+
+    # what was given up
+    async def list_dead(self, principal: Principal) -> Sequence[Work]: ...
+
+    async def retry_dead(self, principal: Principal, short: str) -> Work:
+        """Try it again. Raises NotFound, Conflict (two begin so)."""
+        ...
+
+    async def drop_dead(self, principal: Principal, short: str) -> Work: ...
 
     # state
     async def status(self) -> dict[str, Any]:

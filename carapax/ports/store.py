@@ -12,11 +12,13 @@ from typing import Protocol
 
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.channel import Place
 from carapax.core.terms.conversation import Part, PartKind, Session, Turn, TurnState
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, SessionId, TokenId, TurnId
 from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.principal import Scope
+from carapax.core.terms.work import Work, WorkState
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,45 @@ class Token:
     expires_ms: int
     revoked: bool
     last_used_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account on a channel belongs to one person here. `sender` is the platform's immutable id."""
+
+    channel: str
+    sender: str
+    person: PrincipalId
+    name: str  # what the platform called them when they were paired; shown only
+    since_ms: int
+    by: str  # how it was proven: "code:owner", "link:telegram/123"
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A one-time code as stored: never the code, only its SHA-256.
+
+    Made for a stranger (`sender` set, `person` ""): somebody who is known gives it. Made for a person (`sender` ""): the
+    stranger sends it.
+    """
+
+    hash: str
+    channel: str  # "" when it may be sent on any
+    sender: str
+    name: str
+    person: str
+    made_ms: int
+    expires_ms: int
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlace:
+    """A place in which a person was heard: where a card or a word for them can go."""
+
+    person: PrincipalId
+    place: Place
+    last_ms: int
 
 
 class Store(Protocol):
@@ -178,6 +219,78 @@ class Store(Protocol):
         ...
 
     async def touch_token(self, token: TokenId, now_ms: int) -> None: ...
+
+    # people and where they are
+    async def put_account(self, account: Account) -> None:
+        """Say whose account on a channel this is; replaces what was said before."""
+        ...
+
+    async def find_account(self, channel: str, sender: str) -> Account | None: ...
+
+    async def list_accounts(self) -> Sequence[Account]:
+        """Everybody's, by channel and person; at most 10,000."""
+        ...
+
+    async def drop_account(self, channel: str, sender: str) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def put_pairing(self, pairing: Pairing) -> None:
+        """Keep a code (by its hash), or replace it after a try."""
+        ...
+
+    async def list_pairings(self, *, now_ms: int) -> Sequence[Pairing]:
+        """What has not expired, oldest first; the expired ones are forgotten."""
+        ...
+
+    async def drop_pairing(self, hash: str) -> None: ...
+
+    async def put_place(self, known: KnownPlace) -> None:
+        """Remember a place where a person was heard; replaces what was known of this key and person."""
+        ...
+
+    async def places_of(self, person: PrincipalId, *, limit: int = 50) -> Sequence[KnownPlace]:
+        """Where a person was heard, the newest first."""
+        ...
+
+    async def read_note(self, channel: str, name: str) -> bytes | None:
+        """A small note of a channel's own: a cursor, keys."""
+        ...
+
+    async def write_note(self, channel: str, name: str, value: bytes) -> None:
+        """At most 1 MiB. Raises TooLarge."""
+        ...
+
+    async def drop_notes(self, channel: str) -> None:
+        """Forget a channel's notes, accounts and places."""
+        ...
+
+    # work
+    async def put_work(self, work: Work) -> bool:
+        """Keep a new piece. False when its (kind, key) is known; nothing was written then."""
+        ...
+
+    async def set_work(self, work: Work) -> None:
+        """Replace a piece's state, attempts, due_ms, error and ended_ms; a DONE piece's body is emptied. Raises NotFound."""
+        ...
+
+    async def find_work(self, kind: str, key: str) -> Work | None: ...
+
+    async def list_work(self, states: Sequence[WorkState], *, limit: int = 100_000) -> Sequence[Work]:
+        """In the order they were kept; for DEAD alone the newest first."""
+        ...
+
+    async def forget_work(self, *, ended_before_ms: int, limit: int = 1_000) -> int:
+        """Forget DONE pieces that ended before; returns how many."""
+        ...
+
+    async def calls_of(self, turn: TurnId) -> Mapping[CallId, str | None]:
+        """The calls of a turn that were ever opened, with their outcome; None while it is open."""
+        ...
+
+    async def find_approval(self, call: CallId) -> Approval | None:
+        """The newest card that was made for this call."""
+        ...
 
     # usage
     async def day_usage(self, day: str) -> Usage:

@@ -1,0 +1,1 @@
+"""Channels: one package for each messenger. What a package is stands in docs/channels.md."""
