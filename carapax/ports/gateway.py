@@ -40,6 +40,29 @@ class MintedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedFor:
+    """One thing that setting up a channel asks for, in both languages."""
+
+    name: str
+    english: str
+    french: str
+    secret: bool = False  # the value goes to the vault; the gateway is told its handle
+    optional: bool = False
+    default: str = ""
+    pattern: str = ""  # the whole answer must match
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    """A kind of channel that can be added. `hook`: the platform calls us."""
+
+    kind: str
+    title: str
+    hook: bool = False
+    asks: tuple[AskedFor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelState:
     """How a channel stands. `state`: "up", "connecting", "waiting" (for its next try), "refused" (its credential), "off"."""
 
@@ -158,6 +181,10 @@ class Gateway(Protocol):
         ...
 
     # channels (principal: the owner with Scope.ADMIN; to look: the owner or an operator with Scope.READ)
+    async def list_kinds(self, principal: Principal) -> Sequence[ChannelKind]:
+        """What can be added, and what each asks for."""
+        ...
+
     async def list_channels(self, principal: Principal) -> Sequence[ChannelState]: ...
 
     async def add_channel(
