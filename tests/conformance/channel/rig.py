@@ -5,6 +5,7 @@ A rig starts its platform on loopback, opens real channels that talk to it throu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +24,7 @@ class Seen:
     reply_to: str = ""
     buttons: tuple[str, ...] = ()  # labels
     files: tuple[tuple[str, bytes], ...] = ()
+    pings: tuple[str, ...] = ()  # whom the platform notified because of its text: nobody, ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Says:
     quoted: str = ""
     forwarded: bool = False
     edits: str = ""  # the message that this replaces
+    deletes: str = ""  # the message that is taken back; then nothing else counts
     presses: str = ""  # the data of a button, on message `edits`
     files: tuple[tuple[str, str, bytes], ...] = ()  # name, type, content
     voice: bool = False
@@ -44,7 +47,10 @@ class Says:
 
 @dataclass(slots=True)
 class Traits:
-    """What a rig can play; a test that needs more is not collected for it (the suite names these gaps)."""
+    """What a rig can play. Every False here, "" of `group` and feature that the channel lacks has its reason in `gaps`,
+
+    under the trait's or the feature's name (`hook` and `idempotent` need none): that keeps the tests away from it.
+    """
 
     kind: str
     group: str = ""  # the chat id of a room with alice, bob and the agent; "" for none
@@ -59,6 +65,9 @@ class Traits:
     shows_typing: bool = False
     redelivers: bool = True  # what was not acknowledged comes again
     gaps: dict[str, str] = field(default_factory=dict)  # what it cannot play, and why
+    advance: Callable[[int], None] | None = (
+        None  # move the channels' clock on, in milliseconds: for requests that are old
+    )
 
 
 class Rig(Protocol):
