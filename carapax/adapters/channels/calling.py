@@ -21,14 +21,16 @@ ANSWER_BYTES = 4 << 20
 MAX_RETRY_MS = 3_600_000
 
 
-async def call(client: Any, method: str, url: str, *, sends: bool = False, **options: Any) -> httpx2.Response:
+async def call(
+    client: Any, method: str, url: str, *, sends: bool = False, most_bytes: int = ANSWER_BYTES, **options: Any
+) -> httpx2.Response:
     """Ask once; the answer whatever its status. `sends`: it delivers something, so a broken connection is `unknown`.
 
-    Raises ChannelFailed, and what the egress port raises.
+    Raises ChannelFailed, TooLarge (over `most_bytes`), and what the egress port raises.
     """
     try:
         async with client.stream(method, url, **options) as answer:
-            await read_bounded(answer, ANSWER_BYTES)
+            await read_bounded(answer, most_bytes)
             return answer  # type: ignore[no-any-return]
     except httpx2.ConnectError as error:
         raise ChannelFailed(f"The platform cannot be reached: {_said(error)}") from None

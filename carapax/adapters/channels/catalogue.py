@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,6 +58,7 @@ class Opening:
     egress: Egress
     keep: Keep
     clock: Clock
+    log: Callable[[str], None] = lambda line: None  # a line for `carapax channels log`; never a secret in it
 
 
 class _Package(Protocol):
