@@ -1,0 +1,1 @@
+"""Slack: a bot user over Socket Mode or the Events API."""
