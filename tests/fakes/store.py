@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from carapax.adapters.store.rules import (
+    ACCOUNTS,
     ENDED,
     SEARCHED_PARTS,
     UNFINISHED,
@@ -18,6 +19,8 @@ from carapax.adapters.store.rules import (
     refuse_agreement,
     refuse_answer,
     refuse_ended,
+    refuse_large_note,
+    refuse_large_work,
     refuse_long_query,
     refuse_many_digests,
     voices,
@@ -25,13 +28,15 @@ from carapax.adapters.store.rules import (
 from carapax.core.flow.lattice import join
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.channel import Place
 from carapax.core.terms.conversation import Part, Session, Turn, TurnState
 from carapax.core.terms.error import Conflict, Malformed, NotFound, StoreUnavailable
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, SessionId, TokenId, TurnId
 from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
+from carapax.core.terms.work import Work, WorkState
 from carapax.ports.clock import Clock
-from carapax.ports.store import NewPart, OpenCall, Token
+from carapax.ports.store import Account, KnownPlace, NewPart, OpenCall, Pairing, Token
 
 
 @dataclass(slots=True)
@@ -82,6 +87,11 @@ class MemoryStore:
         self._days: dict[str, Usage] = {}
         self._content: dict[Digest, Label] = {}
         self._tallies: list[tuple[str, int, int]] = []  # kind, when, how many
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._pairings: dict[str, Pairing] = {}
+        self._places: dict[tuple[PrincipalId, Place], KnownPlace] = {}
+        self._notes: dict[tuple[str, str], bytes] = {}
+        self._works: dict[tuple[str, str], Work] = {}
         self._opened = 0
         self.down = False
 
@@ -370,6 +380,114 @@ class MemoryStore:
         if found is None:
             raise NotFound(f"there is no token {token}")
         return found
+
+    # people and where they are
+    async def put_account(self, account: Account) -> None:
+        self._up()
+        _refuse_unstorable(account)
+        self._accounts[account.channel, account.sender] = account
+
+    async def find_account(self, channel: str, sender: str) -> Account | None:
+        self._up()
+        return self._accounts.get((channel, sender))
+
+    async def list_accounts(self) -> Sequence[Account]:
+        self._up()
+        return sorted(self._accounts.values(), key=lambda a: (a.channel, a.person))[:ACCOUNTS]
+
+    async def drop_account(self, channel: str, sender: str) -> None:
+        self._up()
+        if self._accounts.pop((channel, sender), None) is None:
+            raise NotFound(f"nobody is paired as {sender} on {channel}")
+
+    async def put_pairing(self, pairing: Pairing) -> None:
+        self._up()
+        _refuse_unstorable(pairing)
+        self._pairings[pairing.hash] = pairing
+
+    async def list_pairings(self, *, now_ms: int) -> Sequence[Pairing]:
+        self._up()
+        self._pairings = {key: kept for key, kept in self._pairings.items() if kept.expires_ms > now_ms}
+        return list(self._pairings.values())[:ACCOUNTS]
+
+    async def drop_pairing(self, hash: str) -> None:
+        self._up()
+        self._pairings.pop(hash, None)
+
+    async def put_place(self, known: KnownPlace) -> None:
+        self._up()
+        _refuse_unstorable(known)
+        self._places[known.person, replace(known.place, private=True)] = known
+
+    async def places_of(self, person: PrincipalId, *, limit: int = 50) -> Sequence[KnownPlace]:
+        self._up()
+        own = [known for known in reversed(self._places.values()) if known.person == person]
+        return sorted(own, key=lambda known: known.last_ms, reverse=True)[: max(0, limit)]
+
+    async def read_note(self, channel: str, name: str) -> bytes | None:
+        self._up()
+        return self._notes.get((channel, name))
+
+    async def write_note(self, channel: str, name: str, value: bytes) -> None:
+        self._up()
+        refuse_large_note(len(value))
+        _refuse_unstorable((channel, name))
+        self._notes[channel, name] = bytes(value)
+
+    async def drop_notes(self, channel: str) -> None:
+        self._up()
+        self._notes = {key: value for key, value in self._notes.items() if key[0] != channel}
+        self._accounts = {key: value for key, value in self._accounts.items() if key[0] != channel}
+        self._places = {key: value for key, value in self._places.items() if key[1].channel != channel}
+
+    # work
+    async def put_work(self, work: Work) -> bool:
+        self._up()
+        _refuse_unstorable(work)
+        refuse_large_work(work.body)
+        if (work.kind, work.key) in self._works:
+            return False
+        self._works[work.kind, work.key] = work
+        return True
+
+    async def set_work(self, work: Work) -> None:
+        self._up()
+        _refuse_unstorable(work)
+        kept = self._works.get((work.kind, work.key))
+        if kept is None:
+            raise NotFound(f"there is no {work.kind} work {work.short}")
+        body = "" if work.state is WorkState.DONE else kept.body
+        self._works[work.kind, work.key] = replace(work, lane=kept.lane, body=body, started_ms=kept.started_ms)
+
+    async def find_work(self, kind: str, key: str) -> Work | None:
+        self._up()
+        return self._works.get((kind, key))
+
+    async def list_work(self, states: Sequence[WorkState], *, limit: int = 100_000) -> Sequence[Work]:
+        self._up()
+        found = [work for work in self._works.values() if work.state in states]
+        if set(states) == {WorkState.DEAD}:
+            found.reverse()
+        return found[: max(0, limit)]
+
+    async def forget_work(self, *, ended_before_ms: int, limit: int = 1_000) -> int:
+        self._up()
+        ended = sorted(
+            (work.ended_ms, key)
+            for key, work in self._works.items()
+            if work.state is WorkState.DONE and work.ended_ms is not None and work.ended_ms < ended_before_ms
+        )[: max(0, limit)]
+        for _, key in ended:
+            del self._works[key]
+        return len(ended)
+
+    async def calls_of(self, turn: TurnId) -> Mapping[CallId, str | None]:
+        self._up()
+        return {call: kept.outcome for call, kept in self._calls.items() if kept.call.turn == turn}
+
+    async def find_approval(self, call: CallId) -> Approval | None:
+        self._up()
+        return next((a for a in reversed(self._approvals.values()) if a.call == call), None)
 
     # usage
     async def day_usage(self, day: str) -> Usage:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import ClauseElement, Table
+from sqlalchemy import ClauseElement, Delete, Insert, Select, Update
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -52,7 +52,7 @@ def elements() -> dict[str, ClauseElement]:
     return {
         name: element
         for name, element in vars(statements).items()
-        if isinstance(element, ClauseElement) and not isinstance(element, Table) and not name.startswith("_")
+        if isinstance(element, Select | Insert | Update | Delete) and not name.startswith("_")
     }
 
 

@@ -12,7 +12,7 @@ import sqlite3
 from typing import Any
 
 from carapax.adapters.store.faults import FAILURES
-from carapax.adapters.store.prepared import Prepared
+from carapax.adapters.store.prepared import Prepared, Value
 
 Row = tuple[Any, ...]
 
@@ -35,15 +35,15 @@ class Link:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
 
-    def write(self, statement: Prepared, **values: str | int | None) -> int:
+    def write(self, statement: Prepared, **values: Value) -> int:
         """Run a write; returns the number of rows it touched."""
         return self.raw.execute(statement.sql, statement.ordered(values)).rowcount
 
-    def rows(self, statement: Prepared, **values: str | int | None) -> list[Row]:
+    def rows(self, statement: Prepared, **values: Value) -> list[Row]:
         """All rows of a read."""
         return self.raw.execute(statement.sql, statement.ordered(values)).fetchall()
 
-    def row(self, statement: Prepared, **values: str | int | None) -> Row | None:
+    def row(self, statement: Prepared, **values: Value) -> Row | None:
         """The first row of a read, or None."""
         found: Row | None = self.raw.execute(statement.sql, statement.ordered(values)).fetchone()
         return found

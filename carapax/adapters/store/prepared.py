@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Values = Mapping[str, str | int | None]
+Value = str | int | bytes | None
+Values = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +20,7 @@ class Prepared:
     names: tuple[str, ...]
     fixed: Values
 
-    def ordered(self, values: Values) -> list[str | int | None]:
+    def ordered(self, values: Values) -> list[Value]:
         """The values in the statement's order. Raises KeyError for one that is missing."""
         fixed = self.fixed
         if not fixed:

@@ -12,7 +12,7 @@ from carapax.adapters.store.link import Link, Row
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
 from carapax.core.terms.conversation import Part, Session, Turn
-from carapax.core.terms.ids import Digest, PrincipalId, SessionId, TurnId
+from carapax.core.terms.ids import CallId, Digest, PrincipalId, SessionId, TurnId
 from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
 from carapax.ports.store import OpenCall, Token
@@ -102,6 +102,17 @@ def list_approvals(link: Link, state: ApprovalState | None, limit: int) -> list[
     else:
         found = link.rows(sqlite_text.approvals_in_state, state=state.value, limit=_bound(limit))
     return [rows.approval_of(r) for r in found]
+
+
+def calls_of(link: Link, turn: TurnId) -> dict[CallId, str | None]:
+    """The turn's calls with their outcomes, in the order they were opened."""
+    return dict(rows.outcome_of(r) for r in link.rows(sqlite_text.calls_of_turn, turn=turn))
+
+
+def find_approval(link: Link, call: CallId) -> Approval | None:
+    """The newest card of a call, or None."""
+    found = link.row(sqlite_text.approval_of_call, call=call, limit=1)
+    return None if found is None else rows.approval_of(found)
 
 
 def content_labels(link: Link, digests: Sequence[Digest]) -> dict[Digest, Label]:

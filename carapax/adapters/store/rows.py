@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from carapax.adapters.store.link import Row
 from carapax.core.terms.action import Change, ChangeKind
 from carapax.core.terms.approval import Approval, ApprovalState, ArgumentLine, Blank
+from carapax.core.terms.channel import Place
 from carapax.core.terms.conversation import Part, PartKind, Session, Turn, TurnState
 from carapax.core.terms.error import StoreUnavailable
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, RuleId, SessionId, TokenId, TurnId
@@ -22,13 +23,15 @@ from carapax.core.terms.label import Integrity, Label, Readers, Shape, Source
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.plain import canonical_json, plain
 from carapax.core.terms.principal import Scope
-from carapax.ports.store import OpenCall, Token
+from carapax.core.terms.work import Work, WorkState
+from carapax.ports.store import Account, KnownPlace, OpenCall, Pairing, Token
 
 T = TypeVar("T")
 _INTEGRITY = {plain(level): level for level in Integrity}
 _SHAPES = {plain(shape): shape for shape in Shape}
 _KINDS = {kind.value: kind for kind in PartKind}  # a look-up costs a tenth of PartKind(value)
 _STATES = {state.value: state for state in TurnState}
+_WORK_STATES = {state.value: state for state in WorkState}
 
 
 def unreadable(row: str, why: str) -> StoreUnavailable:
@@ -269,6 +272,11 @@ def _part(row: Row) -> Part:
     )
 
 
+def outcome_of(row: Row) -> tuple[CallId, str | None]:
+    """A call and how it ended."""
+    return _reading(lambda r: (CallId(_text(r[0])), _optional(_text, r[1])), row, f"call {row[0]}")
+
+
 def open_call_of(row: Row) -> OpenCall:
     """A call without a receipt."""
     return _reading(_open_call, row, f"call {row[0]}")
@@ -336,4 +344,68 @@ def _token(row: Row) -> Token:
         _number(expires_ms),
         _flag(revoked),
         _optional(_number, last_used_ms),
+    )
+
+
+def account_of(row: Row) -> Account:
+    """An account as stored."""
+    return _reading(_account, row, f"account {row[1]} on {row[0]}")
+
+
+def _account(row: Row) -> Account:
+    channel, sender, person, name, since_ms, by = row
+    return Account(_text(channel), _text(sender), PrincipalId(_text(person)), _text(name), _number(since_ms), _text(by))
+
+
+def pairing_of(row: Row) -> Pairing:
+    """A pairing as stored."""
+    return _reading(_pairing, row, "a pairing")
+
+
+def _pairing(row: Row) -> Pairing:
+    *words, made_ms, expires_ms, tries = row
+    hashed, channel, sender, name, person = map(_text, words)
+    return Pairing(hashed, channel, sender, name, person, _number(made_ms), _number(expires_ms), _number(tries))
+
+
+def known_place_of(row: Row) -> KnownPlace:
+    """A place with whoever was heard there."""
+    return _reading(_known_place, row, f"a place of {row[0]}")
+
+
+def _known_place(row: Row) -> KnownPlace:
+    person, channel, chat, thread, private, last_ms = row
+    place = Place(_text(channel), _text(chat), _text(thread), _flag(private))
+    return KnownPlace(PrincipalId(_text(person)), place, _number(last_ms))
+
+
+def note_of(row: Row, channel: str, name: str) -> bytes:
+    """What a note holds."""
+    return _reading(lambda r: _bytes(r[0]), row, f"the note {name} of {channel}")
+
+
+def _bytes(value: object) -> bytes:
+    if type(value) is not bytes:
+        raise TypeError(f"bytes expected, {type(value).__name__} found")
+    return value
+
+
+def work_of(row: Row) -> Work:
+    """A piece of work."""
+    return _reading(_work, row, f"the {row[0]} work {row[1]}")
+
+
+def _work(row: Row) -> Work:
+    kind, key, lane, body, started_ms, state, attempts, due_ms, error, ended_ms = row
+    return Work(
+        _text(kind),
+        _text(key),
+        _text(lane),
+        _text(body),
+        _number(started_ms),
+        _WORK_STATES[state],
+        _number(attempts),
+        _number(due_ms),
+        _text(error),
+        _optional(_number, ended_ms),
     )

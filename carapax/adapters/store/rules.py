@@ -23,6 +23,10 @@ DIGESTS = 2_000  # ceiling of one question for content labels
 TALLY_MS = 40 * 24 * 3_600_000  # a tally counts for so long: a month and a margin
 PRUNED_TALLIES = 50_000  # old tallies removed at one start; the rest at the next
 
+ACCOUNTS = 10_000  # ceiling of one list of accounts, and of one of pairings
+NOTE_BYTES = 1 << 20
+WORK_BYTES = 256 << 10  # ceiling of one piece's body
+
 
 def fold(text: str) -> str:
     """The form in which texts are compared: composed, case-folded, NUL as a space."""
@@ -63,6 +67,24 @@ def refuse_many_digests(count: int) -> None:
     if count > DIGESTS:
         raise TooLarge(
             f"labels are looked up for at most {DIGESTS:,} files at once", next_step="Ask in smaller groups."
+        )
+
+
+def refuse_large_note(size_bytes: int) -> None:
+    """Raises TooLarge over 1 MiB."""
+    if size_bytes > NOTE_BYTES:
+        raise TooLarge(
+            f"a channel's note holds at most {NOTE_BYTES:,} bytes; this one has {size_bytes:,}",
+            next_step="Keep less in one note.",
+        )
+
+
+def refuse_large_work(body: str) -> None:
+    """Raises TooLarge over 256 KiB of UTF-8."""
+    if len(body) * 4 > WORK_BYTES and len(body.encode("utf-8")) > WORK_BYTES:
+        raise TooLarge(
+            f"a piece of work holds at most {WORK_BYTES:,} bytes",
+            next_step="Keep what is large elsewhere, and name it.",
         )
 
 

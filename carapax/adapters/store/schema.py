@@ -1,4 +1,4 @@
-"""The tables: one description for SQLite now and PostgreSQL later.
+"""The tables: one description for SQLite and PostgreSQL.
 
 Layer: adapters/store. Owns names, types and indexes; `migrations/` brings an older file to this state,
 and a test holds the two equal. Portable types only: BIGINT times in ms, TEXT for JSON (canonical bytes).
@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -181,6 +182,7 @@ approvals = Table(
     _later("picked", "[]"),
     UniqueConstraint("id"),
     Index(None, "session"),
+    Index(None, "call", "row"),
     Index(None, "state", "row"),
 )
 
@@ -218,3 +220,81 @@ tallies = Table(
     Index("ix_tallies_kind_at_ms", "kind", "at_ms", "amount"),  # with the amount, so that a sum reads the index only
     Index(None, "at_ms"),
 )
+
+# people and where they are
+accounts = Table(
+    "accounts",
+    metadata,
+    _row(),
+    _text("channel"),
+    _text("sender"),
+    _text("person"),
+    _text("name"),
+    _number("since_ms"),
+    _text("by"),
+    UniqueConstraint("channel", "sender"),
+    Index(None, "channel", "person", "row"),
+)
+
+pairings = Table(
+    "pairings",
+    metadata,
+    _row(),
+    _text("hash"),
+    _text("channel"),
+    _text("sender"),
+    _text("name"),
+    _text("person"),
+    _number("made_ms"),
+    _number("expires_ms"),
+    _number("tries"),
+    UniqueConstraint("hash"),
+    Index(None, "expires_ms"),
+)
+
+places = Table(
+    "places",
+    metadata,
+    _row(),
+    _text("person"),
+    _text("channel"),
+    _text("chat"),
+    _text("thread"),
+    Column("private", Boolean, nullable=False),
+    _number("last_ms"),
+    UniqueConstraint("person", "channel", "chat", "thread"),
+    Index(None, "person", "last_ms", "row"),
+    Index(None, "channel"),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+# work: what is finished even when the process that took it dies
+UNFINISHED_WORK = text("state IN ('waiting', 'running')")
+DONE_WORK = text("state = 'done'")
+
+works = Table(
+    "works",
+    metadata,
+    _row(),
+    _text("kind"),
+    _text("key"),
+    _text("lane"),
+    _text("body"),
+    _number("started_ms"),
+    _text("state"),
+    _number("attempts"),
+    _number("due_ms"),
+    _text("error"),
+    Column("ended_ms", BigInteger),
+    UniqueConstraint("kind", "key"),
+    Index(None, "state", "row"),
+)
+Index("ix_works_unfinished", works.c.row, sqlite_where=UNFINISHED_WORK, postgresql_where=UNFINISHED_WORK)
+Index("ix_works_done", works.c.ended_ms, sqlite_where=DONE_WORK, postgresql_where=DONE_WORK)

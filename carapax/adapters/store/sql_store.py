@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from carapax.adapters.store import reads, rules, writes
+from carapax.adapters.store import people, reads, rules, works, writes
 from carapax.adapters.store.faults import FAILURES, unavailable
 from carapax.adapters.store.lane import Lane
 from carapax.adapters.store.link import Link, connect
@@ -27,8 +27,9 @@ from carapax.core.terms.error import CarapaxError
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, PrincipalId, SessionId, TokenId, TurnId
 from carapax.core.terms.label import Label
 from carapax.core.terms.limit import Usage
+from carapax.core.terms.work import Work, WorkState
 from carapax.ports.clock import Clock
-from carapax.ports.store import NewPart, OpenCall, Token
+from carapax.ports.store import Account, KnownPlace, NewPart, OpenCall, Pairing, Token
 
 
 class SqlStore:
@@ -255,6 +256,86 @@ class SqlStore:
     async def touch_token(self, token: TokenId, now_ms: int) -> None:
         """Raises NotFound. Costs a commit: once a minute is enough."""
         await self._writer.run(partial(writes.touch_token, token=token, now_ms=now_ms))
+
+    # people and where they are
+    async def put_account(self, account: Account) -> None:
+        """Replaces what was said of this account before."""
+        await self._writer.run(partial(people.put_account, account=account))
+
+    async def find_account(self, channel: str, sender: str) -> Account | None:
+        """The account, or None."""
+        return await self._reader.run(partial(people.find_account, channel=channel, sender=sender))
+
+    async def list_accounts(self) -> Sequence[Account]:
+        """By channel and person; at most 10,000."""
+        return await self._reader.run(people.list_accounts)
+
+    async def drop_account(self, channel: str, sender: str) -> None:
+        """Raises NotFound."""
+        await self._writer.run(partial(people.drop_account, channel=channel, sender=sender))
+
+    async def put_pairing(self, pairing: Pairing) -> None:
+        """Keep a code by its hash, or replace it."""
+        await self._writer.run(partial(people.put_pairing, pairing=pairing))
+
+    async def list_pairings(self, *, now_ms: int) -> Sequence[Pairing]:
+        """Oldest first; the expired ones are forgotten."""
+        return await self._writer.run(partial(people.list_pairings, now_ms=now_ms))
+
+    async def drop_pairing(self, hash: str) -> None:
+        """Nothing happens when it is not there."""
+        await self._writer.run(partial(people.drop_pairing, hashed=hash))
+
+    async def put_place(self, known: KnownPlace) -> None:
+        """Replaces what was known of this person here."""
+        await self._writer.run(partial(people.put_place, known=known))
+
+    async def places_of(self, person: PrincipalId, *, limit: int = 50) -> Sequence[KnownPlace]:
+        """Newest first."""
+        return await self._reader.run(partial(people.places_of, person=person, limit=limit))
+
+    async def read_note(self, channel: str, name: str) -> bytes | None:
+        """The note, or None."""
+        return await self._reader.run(partial(people.read_note, channel=channel, name=name))
+
+    async def write_note(self, channel: str, name: str, value: bytes) -> None:
+        """At most 1 MiB. Raises TooLarge."""
+        rules.refuse_large_note(len(value))
+        await self._writer.run(partial(people.write_note, channel=channel, name=name, value=bytes(value)))
+
+    async def drop_notes(self, channel: str) -> None:
+        """Remove and overwrite a channel's notes, accounts and places."""
+        await self._writer.run(partial(people.drop_notes, channel=channel), after=writes.empty_journal)
+
+    # work
+    async def put_work(self, work: Work) -> bool:
+        """False when it is known. Raises TooLarge for a body over 256 KiB."""
+        rules.refuse_large_work(work.body)
+        return await self._writer.run(partial(works.put_work, work=work))
+
+    async def set_work(self, work: Work) -> None:
+        """Raises NotFound."""
+        await self._writer.run(partial(works.set_work, work=work))
+
+    async def find_work(self, kind: str, key: str) -> Work | None:
+        """The piece, or None."""
+        return await self._reader.run(partial(works.find_work, kind=kind, key=key))
+
+    async def list_work(self, states: Sequence[WorkState], *, limit: int = 100_000) -> Sequence[Work]:
+        """In the order they were kept; dead ones alone newest first."""
+        return await self._long.run(partial(works.list_work, states=tuple(states), limit=limit))
+
+    async def forget_work(self, *, ended_before_ms: int, limit: int = 1_000) -> int:
+        """How many done pieces were forgotten."""
+        return await self._writer.run(partial(works.forget_work, ended_before_ms=ended_before_ms, limit=limit))
+
+    async def calls_of(self, turn: TurnId) -> Mapping[CallId, str | None]:
+        """Every call of the turn, with its outcome."""
+        return await self._reader.run(partial(reads.calls_of, turn=turn))
+
+    async def find_approval(self, call: CallId) -> Approval | None:
+        """The newest card of the call, or None."""
+        return await self._reader.run(partial(reads.find_approval, call=call))
 
     # usage
     async def day_usage(self, day: str) -> Usage:

@@ -23,19 +23,27 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as delete_from
 from sqlalchemy import update as update_of
+from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
 from carapax.adapters.store.schema import (
+    DONE_WORK,
+    UNFINISHED_WORK,
+    accounts,
     approvals,
     calls,
     content_labels,
     counters,
     days,
+    notes,
+    pairings,
     parts,
+    places,
     sessions,
     tallies,
     tokens,
     turns,
+    works,
 )
 
 USAGE = ("tokens", "usd_micro", "tool_calls", "wall_ms")
@@ -46,6 +54,13 @@ CHUNK = 200  # digests in one question; a shorter one repeats its last
 def _insert(table: Table) -> Insert:
     names = [c.name for c in table.columns if c.name != "row"]
     return insert(table).inline().values({name: bindparam(name) for name in names})
+
+
+def _put(table: Table, *key: str) -> Insert:
+    """Insert, or replace everything but the key; the row keeps its place. The text is the same for both databases."""
+    values: dict[str, BindParameter[object]] = {c.name: bindparam(c.name) for c in table.columns if c.name != "row"}
+    new = insert_or(table).inline().values(values)
+    return new.on_conflict_do_update(index_elements=key, set_={n: new.excluded[n] for n in values if n not in key})
 
 
 def _pick(table: Table, names: tuple[str, ...]) -> list[Column[object]]:
@@ -162,6 +177,7 @@ changes_of_turn = (
     .where(calls.c.turn == bindparam("turn"), calls.c.changes.is_not(None))
     .order_by(calls.c.row)
 )
+calls_of_turn = select(calls.c.id, calls.c.outcome).where(calls.c.turn == bindparam("turn")).order_by(calls.c.row)
 
 # approvals
 _APPROVAL = select(*[c for c in approvals.columns if c.name != "row"])
@@ -169,6 +185,7 @@ insert_approval = _insert(approvals)
 approval_by_id = _APPROVAL.where(approvals.c.id == bindparam("id"))
 approvals_newest = _APPROVAL.order_by(approvals.c.row.desc()).limit(_limit())
 approvals_in_state = approvals_newest.where(approvals.c.state == bindparam("state"))
+approval_of_call = approvals_newest.where(approvals.c.call == bindparam("call"))
 answer_approval = (
     update_of(approvals)
     .where(approvals.c.id == bindparam("id_"))
@@ -227,6 +244,69 @@ add_to_counter = (
 insert_counter = _insert(counters)
 count_waiting = select(func.count()).select_from(approvals).where(approvals.c.state == bindparam("state"))
 count_tokens = select(func.count()).select_from(tokens)
+
+# people and where they are
+_ACCOUNT = select(*[c for c in accounts.columns if c.name != "row"])
+put_account = _put(accounts, "channel", "sender")
+account_of_sender = _ACCOUNT.where(accounts.c.channel == bindparam("channel"), accounts.c.sender == bindparam("sender"))
+all_accounts = _ACCOUNT.order_by(accounts.c.channel, accounts.c.person, accounts.c.row).limit(_limit())
+drop_account = delete_from(accounts).where(
+    accounts.c.channel == bindparam("channel"), accounts.c.sender == bindparam("sender")
+)
+put_pairing = _put(pairings, "hash")
+all_pairings = select(*[c for c in pairings.columns if c.name != "row"]).order_by(pairings.c.row).limit(_limit())
+drop_pairing = delete_from(pairings).where(pairings.c.hash == bindparam("hash"))
+forget_pairings = delete_from(pairings).where(pairings.c.expires_ms <= bindparam("now_ms", type_=BigInteger))
+put_place = _put(places, "person", "channel", "chat", "thread")
+places_of_person = (
+    select(*[c for c in places.columns if c.name != "row"])
+    .where(places.c.person == bindparam("person"))
+    .order_by(places.c.last_ms.desc(), places.c.row.desc())
+    .limit(_limit())
+)
+put_note = _put(notes, "channel", "name")
+note_by_name = select(notes.c.value).where(notes.c.channel == bindparam("channel"), notes.c.name == bindparam("name"))
+drop_notes = delete_from(notes).where(notes.c.channel == bindparam("channel"))
+drop_accounts = delete_from(accounts).where(accounts.c.channel == bindparam("channel"))
+drop_places = delete_from(places).where(places.c.channel == bindparam("channel"))
+
+# work
+_WORK = select(*[c for c in works.columns if c.name != "row"])
+_ONE_WORK = (works.c.kind == bindparam("kind_"), works.c.key == bindparam("key_"))
+insert_work = (
+    insert_or(works)
+    .inline()
+    .values({c.name: bindparam(c.name) for c in works.columns if c.name != "row"})
+    .on_conflict_do_nothing(index_elements=["kind", "key"])
+)
+work_by_key = _WORK.where(*_ONE_WORK)
+move_work = (
+    update_of(works)
+    .where(*_ONE_WORK)
+    .values(
+        state=bindparam("state"),
+        attempts=bindparam("attempts"),
+        due_ms=bindparam("due_ms"),
+        error=bindparam("error"),
+        ended_ms=bindparam("ended_ms"),
+        body=func.coalesce(bindparam("body"), works.c.body),
+    )
+)
+works_unfinished = _WORK.where(UNFINISHED_WORK).order_by(works.c.row).limit(_limit())
+works_in_state = _WORK.where(works.c.state == bindparam("state")).order_by(works.c.row).limit(_limit())
+works_newest = _WORK.where(works.c.state == bindparam("state")).order_by(works.c.row.desc()).limit(_limit())
+works_in_states = (
+    _WORK.where(works.c.state.in_([bindparam("s0"), bindparam("s1"), bindparam("s2"), bindparam("s3")]))
+    .order_by(works.c.row)
+    .limit(_limit())
+)
+_FORGOTTEN = (
+    select(works.c.row)
+    .where(DONE_WORK, works.c.ended_ms < bindparam("before_ms", type_=BigInteger))
+    .order_by(works.c.ended_ms)
+    .limit(_limit())
+)
+forget_works = delete_from(works).where(works.c.row.in_(_FORGOTTEN))
 
 # Deletion, children first. The values name the session.
 delete_children = tuple(

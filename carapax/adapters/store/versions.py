@@ -17,7 +17,7 @@ from carapax.adapters.store.faults import FAILURES, unavailable
 from carapax.adapters.store.link import Link, connect
 from carapax.core.terms.error import StoreUnavailable
 
-VERSIONS: tuple[str, ...] = ("0001", "0002")  # oldest first; the last is what this release writes
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003")  # oldest first; the last is what this release writes
 SCRIPTS = Path(__file__).parent / "migrations"
 COUNTERS = ("sessions", "turns")
 COPIES = 100  # ceiling of copies kept beside one file

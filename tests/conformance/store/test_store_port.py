@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from carapax.adapters.store.sql_store import SqlStore
 from carapax.core.flow.lattice import join, join_all
 from carapax.core.terms.action import Change, ChangeKind
 from carapax.core.terms.approval import Approval, ApprovalState, ArgumentLine, Blank
@@ -20,7 +17,7 @@ from carapax.core.terms.label import OWNER, OWNER_ONLY, PUBLIC, Integrity, Label
 from carapax.core.terms.limit import Usage
 from carapax.core.terms.principal import Scope
 from carapax.ports.store import NewPart, OpenCall, Store, Token
-from tests.fakes.store import MemoryStore
+from tests.conformance.store.rig import Drive, Ticks
 
 S1, S2 = SessionId("s1"), SessionId("s2")
 T1, T2, T3 = TurnId("t1"), TurnId("t2"), TurnId("t3")
@@ -31,54 +28,6 @@ OUTSIDE = Label(
     Readers(names=frozenset({OWNER, PrincipalId("é")})),
     frozenset({Source("tool", "fetch", "body", Digest("ab" * 32)), Source("file", 'a"b\\c')}),
 )
-
-
-class Ticks:
-    """A clock that goes on by one at each look, or wherever it is put."""
-
-    def __init__(self) -> None:
-        self.at = 1_000
-
-    def now_ms(self) -> int:
-        self.at += 1
-        return self.at
-
-    def monotonic_ms(self) -> int:
-        return self.now_ms()
-
-
-Made = Callable[[Path, Ticks], Store]
-
-
-def _sql(folder: Path, clock: Ticks) -> Store:
-    return SqlStore.open(str(folder / "carapax.db"), clock)
-
-
-def _memory(folder: Path, clock: Ticks) -> Store:
-    return MemoryStore(clock)
-
-
-@pytest.fixture(params=[_sql, _memory], ids=["sql", "memory"])
-def drive(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Callable[[Callable[[Store, Ticks], Awaitable[None]]], None]:
-    make: Made = request.param
-
-    def run(scene: Callable[[Store, Ticks], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            clock = Ticks()
-            store = make(tmp_path, clock)
-            try:
-                await scene(store, clock)
-            finally:
-                await store.close()
-
-        asyncio.run(whole())
-
-    return run
-
-
-Drive = Callable[[Callable[[Store, Ticks], Awaitable[None]]], None]
 
 
 def turn(id: TurnId = T1, session: SessionId = S1, **more: object) -> Turn:

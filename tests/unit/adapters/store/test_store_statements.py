@@ -26,7 +26,8 @@ from carapax.ports.store import NewPart, OpenCall, Token
 from tests.unit.adapters.store.test_store_versions import Still
 
 ALL = generate.elements()
-BY_DESIGN = {  # reads of a whole table: tokens are few, and the others stop at their limit
+BY_DESIGN = {  # reads of a whole table: tokens and pairings are few, and the others stop at their limit
+    "all_pairings",
     "all_tokens",
     "count_tokens",
     "approvals_newest",

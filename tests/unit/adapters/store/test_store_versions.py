@@ -80,11 +80,11 @@ def _revision(folder: Path, body: str) -> Path:
     """Our revisions and one more."""
     scripts = folder / "scripts"
     (scripts / "versions").mkdir(parents=True)
-    for name in ("env.py", "versions/0001_first.py", "versions/0002_promise.py"):
+    for name in ("env.py", "versions/0001_first.py", "versions/0002_promise.py", "versions/0003_people_and_work.py"):
         (scripts / name).write_bytes((versions.SCRIPTS / name).read_bytes())
-    (scripts / "versions" / "0003_next.py").write_text(
+    (scripts / "versions" / "0004_next.py").write_text(
         "from alembic import op\nimport sqlalchemy as sa\n"
-        f"revision = '0003'\ndown_revision = '0002'\n\ndef upgrade():\n{body}"
+        f"revision = '0004'\ndown_revision = '0003'\n\ndef upgrade():\n{body}"
     )
     return scripts
 
@@ -124,8 +124,8 @@ def test_a_new_file_and_a_migrated_one_have_the_same_tables(tmp_path: Path) -> N
 
 def test_the_tables_can_be_written_for_postgresql() -> None:
     sql = [str(CreateTable(t).compile(dialect=postgresql.dialect())) for t in metadata.sorted_tables]
-    assert len(sql) == 10
-    assert sum("row BIGSERIAL" in s or '"row" BIGSERIAL' in s for s in sql) == 7
+    assert len(sql) == 15
+    assert sum("row BIGSERIAL" in s or '"row" BIGSERIAL' in s for s in sql) == 11
 
 
 def test_opening_imports_neither_alembic_nor_sqlalchemy(tmp_path: Path) -> None:
@@ -152,18 +152,18 @@ def test_an_older_file_is_copied_and_migrated(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "a.db"
     _made(path)
     scripts = _revision(tmp_path, "    op.add_column('days', sa.Column('note', sa.Text()))\n")
-    monkeypatch.setattr(versions, "VERSIONS", ("0001", "0002", "0003"))
+    monkeypatch.setattr(versions, "VERSIONS", ("0001", "0002", "0003", "0004"))
     monkeypatch.setattr(versions, "SCRIPTS", scripts)
     assert _sessions(path) == ["s1"]
-    assert _run(path, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert _run(path, "SELECT version_num FROM alembic_version") == [("0004",)]
     assert "note" in [r[1] for r in _run(path, "PRAGMA table_info(days)")]
-    copy = tmp_path / "a.db.schema-0002.1"
+    copy = tmp_path / "a.db.schema-0003.1"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert _run(copy, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert _run(copy, "SELECT version_num FROM alembic_version") == [("0003",)]
     assert _run(copy, "SELECT id FROM sessions") == [("s1",)]
     assert _sessions(path) == ["s1"]
-    assert not (tmp_path / "a.db.schema-0003.1").exists()
-    assert not (tmp_path / "a.db.schema-0002.2").exists()
+    assert not (tmp_path / "a.db.schema-0004.1").exists()
+    assert not (tmp_path / "a.db.schema-0003.2").exists()
 
 
 LABEL_1 = '{"integrity":"external","readers":{"everyone":false,"names":["owner"]},"sources":[]}'
@@ -249,12 +249,12 @@ def test_a_migration_that_fails_changes_nothing_and_names_the_copy(
     body = "    op.add_column('days', sa.Column('note', sa.Text()))\n    op.execute('SELECT * FROM no_such_table')\n"
     scripts = _revision(tmp_path, body)
     with monkeypatch.context() as patch:
-        patch.setattr(versions, "VERSIONS", ("0001", "0002", "0003"))
+        patch.setattr(versions, "VERSIONS", ("0001", "0002", "0003", "0004"))
         patch.setattr(versions, "SCRIPTS", scripts)
         for number in (1, 2):
             with pytest.raises(StoreUnavailable) as caught:
                 SqlStore.open(str(path), Still())
-            assert f"a.db.schema-0002.{number}" in caught.value.kept
+            assert f"a.db.schema-0003.{number}" in caught.value.kept
     assert "note" not in [r[1] for r in _run(path, "PRAGMA table_info(days)")]
     assert _sessions(path) == ["s1"]
 
