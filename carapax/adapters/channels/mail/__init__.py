@@ -1,0 +1,1 @@
+"""E-mail: one mailbox, read over IMAP (IDLE) and answered over SMTP."""
