@@ -12,17 +12,29 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 
 from carapax.adapters.egress.scrub import Scrubber
+from carapax.adapters.egress.swap import (
+    BODY_BYTES,
+    Header,
+    Misplaced,
+    check_body,
+    check_head,
+    fill_body,
+    fill_head,
+    header_in_spot,
+    value_fault,
+)
 from carapax.core.terms.error import Refused
+from carapax.ports.egress import Spot
 from carapax.ports.vault import Vault
 
 CONNECT_MS = 10_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie")
-SWAPPED_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -90,6 +102,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it was checked: its headers, and where the placeholder stands."""
+
+    headers: list[Header]
+    bearer: str  # the header that holds it, "" for none
+    in_head: bool
+    in_body: bool
+    body: bytes
+    kind: bytes
+
+
 class NarrowTransport(httpx2.AsyncBaseTransport):
     """Checks a request, swaps the credential, bounds and scrubs the answer."""
 
@@ -103,6 +127,7 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
         placeholder: str,
         timeout_ms: int,
         response_bytes: int,
+        spot: Spot = Spot.HEADER,
     ) -> None:
         self._origin = origin
         self._inner = inner
@@ -111,6 +136,7 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
         self._placeholder = placeholder
         self._timeout_ms = timeout_ms
         self._response_bytes = response_bytes
+        self._spot = spot
 
     def __repr__(self) -> str:
         return f"NarrowTransport({self._origin})"
@@ -118,13 +144,13 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request. Raises Refused for everything the module's laws exclude."""
         self._check_target(request)
-        bearer = self._check_credentials(request.headers)
-        value = self._secret_value() if bearer else ""
-        response = await self._inner.handle_async_request(self._sealed(request, bearer, value))
+        asked = await self._asked(request)
+        value = self._secret_value() if asked.in_head or asked.in_body else ""
+        response = await self._inner.handle_async_request(self._sealed(request, asked, value))
         if (refusal := self._unwanted(response)) is not None:
             await response.aclose()
             raise refusal
-        return self._bounded(response, value.encode("ascii"))
+        return self._bounded(response, value.encode())
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -135,21 +161,33 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
         hosts = request.headers.get_list("host")
         if len(hosts) > 1 or any(host != request.url.netloc.decode("ascii") for host in hosts):
             raise _refused(f"A Host header that differs from {self._origin} is refused.")
-        if self._placeholder in str(request.url):
-            raise _refused(f"A credential in the address of a request to {self._origin} is refused.")
 
-    def _check_credentials(self, headers: httpx2.Headers) -> str:
-        """The header that carries the placeholder, "" when none does."""
-        found = [name for name in CREDENTIAL_HEADERS if name in headers]
-        for name in found:
-            wanted = f"Bearer {self._placeholder}" if name == "authorization" else self._placeholder
-            if name not in SWAPPED_HEADERS or headers.get_list(name) != [wanted]:
+    async def _asked(self, request: httpx2.Request) -> Asked:
+        """Where the placeholder stands. Raises Refused for any other place, and for a credential of the caller's own."""
+        headers = [(name.decode("ascii").lower(), value) for name, value in request.headers.raw]
+        word = self._placeholder.encode()
+        body = await self._body(request)
+        kind = request.headers.get("content-type", "").encode("ascii", "replace")
+        try:
+            in_head = check_head(self._spot, request.url.raw_path, headers, word)
+            in_body = body is not None and check_body(self._spot, kind, body, word)
+        except Misplaced as error:
+            raise _refused(f"Refused for {self._origin}: {error}.") from None
+        bearer = header_in_spot(self._spot, headers, word)
+        for name in CREDENTIAL_HEADERS:
+            if len(request.headers.get_list(name)) > (name == bearer):
                 raise _refused(f"A credential supplied by the caller ({name}) is refused for {self._origin}.")
-        if len(found) > 1:
-            raise _refused(f"More than one credential header is refused for {self._origin}.")
-        if any(self._placeholder in value for name, value in headers.multi_items() if name not in found):
-            raise _refused(f"A placeholder outside a credential header is refused for {self._origin}.")
-        return found[0] if found else ""
+        return Asked(headers, bearer, in_head, in_body, body or b"", kind)
+
+    async def _body(self, request: httpx2.Request) -> bytes | None:
+        """The body where it is at hand or small; None for one that passes in pieces, in which nothing is put."""
+        size = request.headers.get("content-length", "")
+        if self._spot is Spot.BODY and size.isdecimal() and len(size) < 10 and int(size) <= BODY_BYTES:
+            return await request.aread()
+        try:
+            return request.content
+        except httpx2.RequestNotRead:
+            return None
 
     def _secret_value(self) -> str:
         if not self._secret:
@@ -161,28 +199,34 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
                 "Set it with `carapax model`, or in the environment variable it names.",
             )
         # Checked here because a header library's own complaint would quote the value.
-        if any(not 0x20 < ord(char) < 0x7F for char in value):
-            raise _refused(
-                f"The secret {self._secret!r} has characters that no key has (spaces, line ends, non-ASCII).",
-                "Set it again with `carapax model`.",
-            )
+        if fault := value_fault(self._spot, value):
+            raise _refused(f"The secret {self._secret!r} {fault}.", "Set it again.")
         return value
 
-    def _sealed(self, request: httpx2.Request, bearer: str, value: str) -> httpx2.Request:
+    def _sealed(self, request: httpx2.Request, asked: Asked, value: str) -> httpx2.Request:
         # A new request: the caller's own, which exceptions and logs may show, keeps the placeholder.
-        headers = request.headers.copy()
-        headers["accept-encoding"] = "identity"
-        if bearer and value:
-            headers[bearer] = f"Bearer {value}" if bearer == "authorization" else value
-        elif bearer:
-            del headers[bearer]
+        target, headers, word = request.url.raw_path, asked.headers, self._placeholder.encode()
+        stream: Any = request.stream
+        if asked.in_head and value:
+            target, headers = fill_head(self._spot, target, headers, word, value.encode())
+        elif asked.bearer:
+            headers = [(name, text) for name, text in headers if name != asked.bearer]
+        elif asked.in_head or (asked.in_body and not value):
+            raise _refused(f"There is no secret for {self._origin}.")
+        if asked.in_body:
+            body = fill_body(asked.kind, asked.body, word, value.encode())
+            stream = httpx2.ByteStream(body)
+            headers = [(name, text) for name, text in headers if name != "content-length"]
+            headers.append(("content-length", b"%d" % len(body)))
+        headers = [(name, text) for name, text in headers if name != "accept-encoding"]
+        headers.append(("accept-encoding", b"identity"))
         seconds = self._timeout_ms / 1000
         connect = min(self._timeout_ms, CONNECT_MS) / 1000
         # Only the timeouts: other extensions could change the target or the server name of TLS.
         timeouts = {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
-        return httpx2.Request(
-            request.method, request.url, headers=headers, stream=request.stream, extensions={"timeout": timeouts}
-        )
+        url = request.url if target == request.url.raw_path else request.url.copy_with(raw_path=target)
+        fields = [(name.encode("ascii"), text) for name, text in headers]
+        return httpx2.Request(request.method, url, headers=fields, stream=stream, extensions={"timeout": timeouts})
 
     def _unwanted(self, response: httpx2.Response) -> Refused | None:
         if response.status_code in REDIRECTS:

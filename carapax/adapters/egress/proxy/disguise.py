@@ -36,7 +36,7 @@ def _forms(value: bytes) -> Iterator[bytes]:
         yield "".join(f"%{octet:02X}" for octet in each).encode()
         yield "".join(f"\\x{octet:02x}" for octet in each).encode()
         yield "".join(f"\\u{octet:04x}" for octet in each).encode()
-        yield from _base64_forms(each)
+        yield from base64_forms(each)
     yield quote(value, safe="").encode()
     yield quote_plus(value, safe="").encode()
     yield json.dumps(value.decode("latin-1"))[1:-1].encode()
@@ -47,7 +47,8 @@ def _forms(value: bytes) -> Iterator[bytes]:
         yield value.lower()
 
 
-def _base64_forms(value: bytes) -> Iterator[bytes]:
+def base64_forms(value: bytes) -> Iterator[bytes]:
+    """What stands of a value in base64 of something that holds it, at every alignment, in both alphabets."""
     for shift in range(3):
         whole = base64.b64encode(b"\0" * shift + value)
         # The first and last characters also hold bits of the neighbours.

@@ -99,8 +99,14 @@ class Unmask:
         return True
 
     def _clear(self, part: bytes) -> bytes:
-        size = len(part)
-        key = (self._key * (size // 4 + 1))[:size]
-        turned = size % 4
+        clear = mask(part, self._key)
+        turned = len(part) % 4
         self._key = self._key[turned:] + self._key[:turned]
-        return (int.from_bytes(part, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
+        return clear
+
+
+def mask(part: bytes, key: bytes) -> bytes:
+    """Bytes under a frame's four-byte key; the same again takes it off."""
+    size = len(part)
+    whole = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(part, "big") ^ int.from_bytes(whole, "big")).to_bytes(size, "big")
