@@ -276,7 +276,7 @@ notes = Table(
 )
 
 # work: what is finished even when the process that took it dies
-UNFINISHED_WORK = text("state IN ('waiting', 'running')")
+STANDING_WORK = text("state <> 'done'")  # what is listed; a piece that is done is only ever looked up or forgotten
 DONE_WORK = text("state = 'done'")
 
 works = Table(
@@ -294,7 +294,6 @@ works = Table(
     _text("error"),
     Column("ended_ms", BigInteger),
     UniqueConstraint("kind", "key"),
-    Index(None, "state", "row"),
 )
-Index("ix_works_unfinished", works.c.row, sqlite_where=UNFINISHED_WORK, postgresql_where=UNFINISHED_WORK)
+Index("ix_works_standing", works.c.row, sqlite_where=STANDING_WORK, postgresql_where=STANDING_WORK)
 Index("ix_works_done", works.c.ended_ms, sqlite_where=DONE_WORK, postgresql_where=DONE_WORK)

@@ -83,10 +83,9 @@ drop_places = Prepared('DELETE FROM places WHERE places.channel = ?', ('channel'
 insert_work = Prepared('INSERT INTO works (kind, "key", lane, body, started_ms, state, attempts, due_ms, error, ended_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, "key") DO NOTHING', ('kind', 'key', 'lane', 'body', 'started_ms', 'state', 'attempts', 'due_ms', 'error', 'ended_ms'), {})
 work_by_key = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE works.kind = ? AND works."key" = ?', ('kind_', 'key_'), {})
 move_work = Prepared('UPDATE works SET body=coalesce(?, works.body), state=?, attempts=?, due_ms=?, error=?, ended_ms=? WHERE works.kind = ? AND works."key" = ?', ('body', 'state', 'attempts', 'due_ms', 'error', 'ended_ms', 'kind_', 'key_'), {})
-works_unfinished = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE state IN (\'waiting\', \'running\') ORDER BY works."row" LIMIT ? OFFSET ?', ('limit', 'param_1'), {'param_1': 0})
-works_in_state = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE works.state = ? ORDER BY works."row" LIMIT ? OFFSET ?', ('state', 'limit', 'param_1'), {'param_1': 0})
-works_newest = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE works.state = ? ORDER BY works."row" DESC LIMIT ? OFFSET ?', ('state', 'limit', 'param_1'), {'param_1': 0})
-works_in_states = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE works.state IN (?, ?, ?, ?) ORDER BY works."row" LIMIT ? OFFSET ?', ('s0', 's1', 's2', 's3', 'limit', 'param_1'), {'param_1': 0})
+works_standing = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE state <> \'done\' AND works.state IN (?, ?, ?) ORDER BY works."row" LIMIT ? OFFSET ?', ('s0', 's1', 's2', 'limit', 'param_1'), {'param_1': 0})
+works_newest = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE state <> \'done\' AND works.state = ? ORDER BY works."row" DESC LIMIT ? OFFSET ?', ('state', 'limit', 'param_1'), {'param_1': 0})
+works_with_done = Prepared('SELECT works.kind, works."key", works.lane, works.body, works.started_ms, works.state, works.attempts, works.due_ms, works.error, works.ended_ms FROM works WHERE works.state IN (?, ?, ?, ?) ORDER BY works."row" LIMIT ? OFFSET ?', ('s0', 's1', 's2', 's3', 'limit', 'param_1'), {'param_1': 0})
 forget_works = Prepared('DELETE FROM works WHERE works."row" IN (SELECT works."row" FROM works WHERE state = \'done\' AND works.ended_ms < ? ORDER BY works.ended_ms LIMIT ? OFFSET ?)', ('before_ms', 'limit', 'param_1'), {'param_1': 0})
 delete_session = Prepared('DELETE FROM sessions WHERE sessions.id = ?', ('id',), {})
 _child_0 = Prepared('DELETE FROM approvals WHERE approvals.session = ?', ('session',), {})
@@ -118,8 +117,7 @@ create_all = (
     'CREATE INDEX ix_tallies_at_ms ON tallies (at_ms)',
     'CREATE INDEX ix_tallies_kind_at_ms ON tallies (kind, at_ms, amount)',
     "CREATE INDEX ix_works_done ON works (ended_ms) WHERE state = 'done'",
-    'CREATE INDEX ix_works_state_row ON works (state, "row")',
-    'CREATE INDEX ix_works_unfinished ON works ("row") WHERE state IN (\'waiting\', \'running\')',
+    'CREATE INDEX ix_works_standing ON works ("row") WHERE state <> \'done\'',
     'CREATE INDEX ix_approvals_call_row ON approvals (call, "row")',
     'CREATE INDEX ix_approvals_session ON approvals (session)',
     'CREATE INDEX ix_approvals_state_row ON approvals (state, "row")',

@@ -28,7 +28,7 @@ from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
 from carapax.adapters.store.schema import (
     DONE_WORK,
-    UNFINISHED_WORK,
+    STANDING_WORK,
     accounts,
     approvals,
     calls,
@@ -292,14 +292,11 @@ move_work = (
         body=func.coalesce(bindparam("body"), works.c.body),
     )
 )
-works_unfinished = _WORK.where(UNFINISHED_WORK).order_by(works.c.row).limit(_limit())
-works_in_state = _WORK.where(works.c.state == bindparam("state")).order_by(works.c.row).limit(_limit())
-works_newest = _WORK.where(works.c.state == bindparam("state")).order_by(works.c.row.desc()).limit(_limit())
-works_in_states = (
-    _WORK.where(works.c.state.in_([bindparam("s0"), bindparam("s1"), bindparam("s2"), bindparam("s3")]))
-    .order_by(works.c.row)
-    .limit(_limit())
-)
+_STATES: list[BindParameter[str]] = [bindparam("s0"), bindparam("s1"), bindparam("s2")]
+_STANDING = _WORK.where(STANDING_WORK).limit(_limit())
+works_standing = _STANDING.where(works.c.state.in_(_STATES)).order_by(works.c.row)
+works_newest = _STANDING.where(works.c.state == bindparam("state")).order_by(works.c.row.desc())
+works_with_done = _WORK.where(works.c.state.in_([*_STATES, bindparam("s3")])).order_by(works.c.row).limit(_limit())
 _FORGOTTEN = (
     select(works.c.row)
     .where(DONE_WORK, works.c.ended_ms < bindparam("before_ms", type_=BigInteger))

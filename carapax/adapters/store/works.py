@@ -13,8 +13,6 @@ from carapax.adapters.store.link import Link
 from carapax.core.terms.error import NotFound
 from carapax.core.terms.work import Work, WorkState
 
-_UNFINISHED = frozenset({WorkState.WAITING, WorkState.RUNNING})
-
 
 def put_work(link: Link, work: Work) -> bool:
     """Store a piece; False when its kind and key are known."""
@@ -59,19 +57,18 @@ def find_work(link: Link, kind: str, key: str) -> Work | None:
 
 def list_work(link: Link, states: Sequence[WorkState], limit: int) -> list[Work]:
     """In the order they were stored; dead ones alone newest first."""
-    wanted, limit = frozenset(states), max(0, limit)
+    wanted, limit = sorted(frozenset(state.value for state in states)), max(0, limit)
     if not wanted:
         return []
-    if wanted == _UNFINISHED:
-        found = link.rows(sqlite_text.works_unfinished, limit=limit)
-    elif len(wanted) == 1:
-        (state,) = wanted
-        statement = sqlite_text.works_newest if state is WorkState.DEAD else sqlite_text.works_in_state
-        found = link.rows(statement, state=state.value, limit=limit)
+    padded = wanted + wanted[-1:] * (4 - len(wanted))
+    if wanted == [WorkState.DEAD.value]:
+        found = link.rows(sqlite_text.works_newest, state=wanted[0], limit=limit)
+    elif WorkState.DONE.value in wanted:
+        s0, s1, s2, s3 = padded
+        found = link.rows(sqlite_text.works_with_done, s0=s0, s1=s1, s2=s2, s3=s3, limit=limit)
     else:
-        several = sorted(state.value for state in wanted)
-        s0, s1, s2, s3 = several + several[-1:] * (4 - len(several))
-        found = link.rows(sqlite_text.works_in_states, s0=s0, s1=s1, s2=s2, s3=s3, limit=limit)
+        s0, s1, s2, _ = padded
+        found = link.rows(sqlite_text.works_standing, s0=s0, s1=s1, s2=s2, limit=limit)
     return [rows.work_of(r) for r in found]
 
 

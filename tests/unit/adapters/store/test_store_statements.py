@@ -32,6 +32,7 @@ BY_DESIGN = {  # reads of a whole table: tokens and pairings are few, and the ot
     "count_tokens",
     "approvals_newest",
     "search_sessions",
+    "works_with_done",
 }
 PART = NewPart(PartKind.USER, "some words", Label(Integrity.USER, OWNER_ONLY))
 LONG = SessionId("long")

@@ -24,10 +24,13 @@ from carapax.adapters.store.schema import metadata
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.core.flow.lattice import join_all
 from carapax.core.terms.approval import ApprovalState
+from carapax.core.terms.channel import Place
 from carapax.core.terms.check import Standing
 from carapax.core.terms.error import StoreUnavailable
-from carapax.core.terms.ids import Digest, SessionId
+from carapax.core.terms.ids import CallId, Digest, PrincipalId, SessionId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label
+from carapax.core.terms.work import Work, WorkState
+from carapax.ports.store import Account, KnownPlace, Pairing
 
 
 class Still:
@@ -210,6 +213,74 @@ def test_a_database_of_the_first_schema_is_read_whole_and_goes_on(tmp_path: Path
 
     asyncio.run(scene())
     assert _run(tmp_path / "a.db.schema-0001.1", "SELECT id FROM approvals") == [("K7M2",)]
+
+
+LABEL_2 = LABEL_1.replace('{"integrity"', '{"classes":[],"integrity"').replace('"sources"', '"shape":"text","sources"')
+ROWS_2 = (
+    "INSERT INTO sessions VALUES (1, 's1', 'n', 'n', 'owner', 'telegram/1', 1, 2, 2, 1, 5, 6, 7, 8)",
+    "INSERT INTO turns VALUES (1, 't1', 's1', 1, 'done', 'owner', 'cli', 'hi', 'yes', 1, 2, 5, 6, 7, 8, NULL, 1)",
+    "INSERT INTO turns VALUES (2, 't2', 's1', 2, 'waiting', 'owner', 'cli', 'do', '', 1, NULL, 0, 0, 0, 0, 'key', 0)",
+    f"INSERT INTO parts VALUES (1, 's1', 't1', 1, 'user', 'ГРОЗА', 'гроза', '{LABEL_2}', 1, '', NULL)",
+    "INSERT INTO calls VALUES (1, 'c1', 's1', 't1', 'write', 'w', 3, 'done', 4, NULL)",
+    "INSERT INTO calls VALUES (2, 'c2', 's1', 't2', 'send', 'w', 5, NULL, NULL, NULL)",
+    "INSERT INTO approvals (row, id, session, turn, call, digest, title, lines, rule, reason, taint, asked_ms,"
+    " deadline_ms, state, people, agreed, typed) VALUES (1, 'K7M2', 's1', 't2', 'c3', 'd', 'send', '[]', 'r', 'why',"
+    " '', 1, 9, 'waiting', 2, '[\"anna\"]', '[]')",
+    "INSERT INTO tokens VALUES (1, 'k1', 'h', 'laptop', '[\"chat\"]', 1, 2, 0, NULL)",
+    "INSERT INTO days VALUES ('2026-01-02', 1, 2, 3, 4)",
+    f"INSERT INTO content_labels VALUES ('aa', '{LABEL_2}')",
+    "INSERT INTO tallies VALUES (1, 'files', 1, 3, 's1')",
+    "UPDATE counters SET count = CASE name WHEN 'turns' THEN 2 ELSE 1 END",
+)
+
+
+def test_a_database_of_the_second_schema_is_read_whole_and_keeps_people_and_work(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    upgrade.upgrade(str(path), versions.SCRIPTS, "0002", "")
+    path.chmod(0o600)
+    _run(path, *ROWS_2)
+
+    async def what_was(store: SqlStore) -> None:
+        (found,) = await store.list_sessions(OWNER, query="гРоЗа")
+        assert (found.id, found.turns, found.usage.tokens) == (SessionId("s1"), 2, 5)
+        assert (await store.open_session(SessionId("s9"), OWNER, "telegram/1", 3)).id == found.id
+        assert [t.id for t in await store.unfinished_turns()] == ["t2"]
+        assert [c.call for c in await store.open_calls()] == ["c2"]
+        (card,) = await store.list_approvals()
+        assert (card.people, card.agreed) == (2, (PrincipalId("anna"),))
+        assert await store.find_approval(CallId("c3")) == card
+        assert dict(await store.calls_of(TurnId("t1"))) == {CallId("c1"): "done"}
+        assert [t.id for t, _ in await store.changes()] == ["t1"]
+        assert await store.find_token("h") is not None
+        assert (await store.day_usage("2026-01-02")).tokens == 1
+        assert list(await store.content_labels([Digest("aa")])) == [Digest("aa")]
+        assert await store.tally("files", since_ms=0) == 3
+        assert await store.counts() == {"sessions": 1, "turns": 2, "approvals_waiting": 1, "tokens": 1}
+
+    async def what_is_kept(store: SqlStore) -> None:
+        account = Account("telegram", "1", OWNER, "x", 1, "code:owner")
+        await store.put_account(account)
+        assert list(await store.list_accounts()) == [account]
+        await store.put_pairing(Pairing("h", "telegram", "1", "x", "", 1, 9))
+        assert len(await store.list_pairings(now_ms=2)) == 1
+        await store.put_place(KnownPlace(OWNER, Place("telegram", "1"), 4))
+        assert len(await store.places_of(OWNER)) == 1
+        await store.write_note("telegram", "cursor", b"\0")
+        assert await store.read_note("telegram", "cursor") == b"\0"
+        assert await store.put_work(Work("turn", "t2", "s1", "{}", 1))
+        assert not await store.put_work(Work("turn", "t2", "s1", "{}", 1))
+        assert len(await store.list_work([WorkState.WAITING, WorkState.RUNNING])) == 1
+        assert (await store.check()).standing is Standing.OK
+
+    async def scene() -> None:
+        store = SqlStore.open(str(path), Still())
+        await what_was(store)
+        await what_is_kept(store)
+        await store.close()
+
+    asyncio.run(scene())
+    assert _run(tmp_path / "a.db.schema-0002.1", "SELECT id FROM turns ORDER BY row") == [("t1",), ("t2",)]
+    assert _run(path, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 def test_old_tallies_go_at_the_start_and_not_more_than_the_bound(

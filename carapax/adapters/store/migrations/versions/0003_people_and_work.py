@@ -86,7 +86,6 @@ def _works() -> None:
         sa.PrimaryKeyConstraint("row", name="pk_works"),
         sa.UniqueConstraint("kind", "key", name="uq_works_kind_key"),
     )
-    op.create_index("ix_works_state_row", "works", ["state", "row"])
-    unfinished, done = sa.text("state IN ('waiting', 'running')"), sa.text("state = 'done'")
-    op.create_index("ix_works_unfinished", "works", ["row"], sqlite_where=unfinished, postgresql_where=unfinished)
+    standing, done = sa.text("state <> 'done'"), sa.text("state = 'done'")
+    op.create_index("ix_works_standing", "works", ["row"], sqlite_where=standing, postgresql_where=standing)
     op.create_index("ix_works_done", "works", ["ended_ms"], sqlite_where=done, postgresql_where=done)
