@@ -15,7 +15,7 @@ PACKAGE = ROOT / "carapax"
 STRICT = ("core", "guard")
 
 ROOMS = {
-    "core": {"breaker", "flow", "intent", "ledger", "policy", "rules", "terms", "turn"},
+    "core": {"breaker", "channel", "flow", "intent", "ledger", "policy", "rules", "terms", "turn"},
     "adapters": {"egress", "ledger", "providers", "sandbox", "scan", "store", "tools", "vault", "workspace"},
     "surfaces": {"api", "cli"},
     "services": set(),
