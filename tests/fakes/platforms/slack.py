@@ -40,8 +40,11 @@ class FakeSlack:
     acknowledged: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     revoked: bool = False
+    breaks: bool = False  # a request that sends is taken, and its connection drops without an answer
+    sign_in: bool = False
     tickets: set[str] = field(default_factory=set)
     socket_base: str = "wss://wss-primary.slack.com"
+    files_base: str = "https://files.slack.com"
     page: int = 2
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +73,9 @@ class FakeSlack:
         else:
             body = dict(await request.post())
         self.calls.append((method, body))
+        if method in SENDING and self.breaks:
+            assert request.transport is not None
+            request.transport.abort()
         if method in SENDING and self.faults:
             return _failed(self.faults.pop(0))
         answer = getattr(self, "_" + re.sub(r"[.]|(?<=[a-z])(?=[A-Z])", "_", method).lower(), None)
@@ -135,10 +141,11 @@ class FakeSlack:
     def _files_get_upload_urlexternal(self, body: dict[str, Any]) -> web.Response:
         id = f"F0OUT{len(self.files)}"
         self.files[id] = {"name": body["filename"], "length": int(body["length"]), "content": None}
-        return _ok(upload_url=f"https://files.slack.com/upload/{id}", file_id=id)
+        return _ok(upload_url=f"{self.files_base}/upload/{id}", file_id=id)
 
     def _files_complete_upload_external(self, body: dict[str, Any]) -> web.Response:
-        found = [(entry["title"], self.files[entry["id"]]["content"]) for entry in body["files"]]
+        files = json.loads(body["files"]) if isinstance(body["files"], str) else body["files"]
+        found = [(entry["title"], self.files[entry["id"]]["content"]) for entry in files]
         if any(content is None for _, content in found):
             return _ok(error="file_not_found")
         stamp = self.stamp()
@@ -146,13 +153,13 @@ class FakeSlack:
             "channel": body["channel_id"], "thread_ts": body.get("thread_ts", ""), "ts": stamp, "mine": True,
             "text": body.get("initial_comment", ""), "attached": found,
         }  # fmt: skip
-        return _ok(files=[{"id": entry["id"], "title": entry["title"]} for entry in body["files"]])
+        return _ok(files=[{"id": entry["id"], "title": entry["title"]} for entry in files])
 
     def _files_info(self, body: dict[str, Any]) -> web.Response:
         found = self.files.get(body.get("file", ""))
         if found is None:
             return _ok(error="file_not_found")
-        url = f"https://files.slack.com/files-pri/{body['file']}/{found['name']}"
+        url = f"{self.files_base}/files-pri/{body['file']}/{found['name']}"
         size = found.get("told_size", len(found["content"]))
         return _ok(file={
             "id": body["file"], "name": found["name"], "mimetype": found["type"], "size": size, "url_private_download": url,
@@ -167,7 +174,7 @@ class FakeSlack:
         return web.Response(text=f"OK - {len(content)}")
 
     async def _download(self, request: web.Request) -> web.Response:
-        if self.revoked or request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
+        if self.revoked or self.sign_in or request.headers.get("authorization") != f"Bearer {BOT_TOKEN}":
             return web.Response(text="<html>Sign in</html>", content_type="text/html")
         found = self.files[request.match_info["id"]]
         return web.Response(body=found["content"], content_type=found["type"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,12 +23,15 @@ from carapax.adapters.channels.sockets import open_socket
 from carapax.core.terms.channel import (
     Attached,
     ChannelFacts,
+    Evidence,
     Feature,
+    Heard,
     HookAnswer,
     HookRequest,
     Markup,
     Outgoing,
     Place,
+    Received,
     Sent,
 )  # fmt: skip
 from carapax.core.terms.error import Malformed, Refused, StoreUnavailable, TooLarge
@@ -135,7 +139,7 @@ class SlackChannel:
         return url
 
     async def hook(self, request: HookRequest, hear: Hear) -> HookAnswer:
-        if not self._signing or request.method != "POST":
+        if not self._signing or request.method != "POST" or request.path.strip("/"):
             return HookAnswer(404)
         stamp, signature = request.header("x-slack-request-timestamp"), request.header("x-slack-signature")
         if not await self._is_signed(stamp, signature, request.body):
@@ -147,8 +151,12 @@ class SlackChannel:
         except Malformed:
             return HookAnswer(400)
         me = await self._who()
+
+        async def signed(heard: Heard) -> None:
+            await hear(replace(heard, evidence=Evidence.SIGNED) if isinstance(heard, Received) else heard)
+
         try:
-            fresh = await self._replays.take(signature, int(stamp) * 1000, lambda: self._take(payload, me, hear))
+            fresh = await self._replays.take(signature, int(stamp) * 1000, lambda: self._take(payload, me, signed))
         except (ChannelFailed, StoreUnavailable):
             return HookAnswer(503)  # Slack asks again, with a new signature
         return HookAnswer(200 if fresh else 401)

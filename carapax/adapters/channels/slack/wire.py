@@ -65,8 +65,11 @@ def parse_frame(raw: bytes | str) -> Frame:
 
 def parse_request(type: str, body: bytes) -> dict[str, Any]:
     """The payload of a signed request: JSON for events, a form with `payload` for presses. Raises Malformed."""
-    if type.split(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+    kind = type.split(";")[0].strip().lower()
+    if kind == "application/json":
         return parse_object(body)
+    if kind != "application/x-www-form-urlencoded":
+        raise Malformed("This is neither JSON nor a form.")
     try:
         found = parse_qs(body.decode("utf-8"), strict_parsing=True, max_num_fields=20).get("payload", [])
     except ValueError:
