@@ -215,7 +215,9 @@ def test_a_signed_message_says_so_and_is_taken_once() -> None:
         now_s = rig.clock.now_ms() // 1000
         assert await posted(rig, channel, heard, at_s=now_s) == 200
         assert await posted(rig, channel, heard, at_s=now_s) == 401
-        assert await posted(rig, rig.open(), heard, at_s=now_s) == 401
+        restarted = rig.open()
+        assert await posted(rig, restarted, heard, at_s=now_s) == 401
+        await restarted.close()
         assert len(heard) == 1 and isinstance(heard[0], Received) and heard[0].evidence is Evidence.SIGNED
         assert await posted(rig, channel, heard, at_s=now_s + 1) == 200  # Slack's own retry has another signature
         assert heard[0] == heard[1]
