@@ -121,15 +121,15 @@ class Ears:
         self.lines: list[str] = []
         self.task: asyncio.Task[None] | None = None
         self.channel: Channel | None = None
-        self._refuse = refuse
+        self.refuse = refuse
         self._hold = hold
 
     async def hear(self, heard: Heard) -> None:
         self.offered += 1
         if self._hold:
             await asyncio.Event().wait()
-        if self._refuse:
-            self._refuse -= 1
+        if self.refuse:
+            self.refuse -= 1
             raise StoreUnavailable("The disk is full.")
         self.heard.append(heard)
 

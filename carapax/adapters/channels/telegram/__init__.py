@@ -1,0 +1,4 @@
+"""Telegram: the Bot API, by long polling or by its webhook.
+
+Layer: adapters/channels. `wire` is pure, `adapter` speaks. Source: core.telegram.org/bots/api.
+"""
