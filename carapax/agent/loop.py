@@ -3,7 +3,8 @@
 Layer: agent. Model-neutral; holds no authority: `submit` is the only thing it can do with a wish.
 Absent: budgets (the caller's `charge` raises BudgetSpent), labels and records (the caller's `submit` keeps them).
 Laws: every completion is charged before its wishes are handed on; every wish is answered exactly once in the prompt;
-the loop ends: by a reply, by a bound, or because the model repeats what was refused.
+the loop ends: by a reply, by a bound, or because the model repeats what was refused. What the person says meanwhile is
+shown at the next step.
 """
 
 from __future__ import annotations
@@ -35,14 +36,37 @@ Submit = Callable[[Sequence[Wish]], Awaitable[Sequence[Shown]]]
 
 Charge = Callable[[Completion], Awaitable[None]]
 Say = Callable[[str], None]
+Heard = Callable[[], Awaitable[Sequence[str]]]
+"""What the person said since it was last asked."""
 
 
-async def run_loop(provider: Provider, prompt: Prompt, *, submit: Submit, charge: Charge, say: Say) -> str:
-    """The reply. Raises ProviderFailed, ModelMissing and whatever `submit` and `charge` raise."""
+async def _nothing() -> Sequence[str]:
+    return ()
+
+
+async def run_loop(
+    provider: Provider,
+    prompt: Prompt,
+    *,
+    submit: Submit,
+    charge: Charge,
+    say: Say,
+    heard: Heard = _nothing,
+    left: Sequence[Wish] = (),
+) -> str:
+    """The reply. `left` are wishes of a completion from before a restart: they are handed on first.
+
+    Raises ProviderFailed, ModelMissing and whatever `submit`, `charge` and `heard` raise.
+    """
     refusals = 0
     for _ in range(MAX_STEPS):
-        completion = await _complete(provider, prompt, say)
-        await charge(completion)
+        if left:
+            completion, left = Completion("", tuple(left), 0, 0, None), ()
+        else:
+            said = tuple(Message(Speaker.USER, text) for text in await heard())
+            prompt = replace(prompt, messages=(*prompt.messages, *said))
+            completion = await _complete(provider, prompt, say)
+            await charge(completion)
         if not completion.wishes:
             return _reply(completion)
         messages = [Message(Speaker.ASSISTANT, completion.text, wishes=completion.wishes)]

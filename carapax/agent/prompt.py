@@ -7,8 +7,8 @@ without an outcome, nor an outcome without its call; the newest turn is always s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 from carapax.core.terms.action import ToolManifest
 from carapax.core.terms.conversation import Part, PartKind
@@ -72,15 +72,18 @@ def _window(parts: Sequence[Part], window: Window) -> tuple[list[list[Part]], li
     return shown, [part for turn in turns[: len(turns) - len(shown)] for part in turn]
 
 
-def parts_until(parts: Sequence[Part], turn: TurnId) -> list[Part]:
-    """The parts of this turn and of the turns before it; messages that wait behind it are not its business yet."""
+def parts_until(parts: Sequence[Part], turn: TurnId, also: Set[TurnId] = frozenset()) -> list[Part]:
+    """The parts of this turn and of the turns before it; messages that wait behind it are not its business yet.
+
+    Those of `also` are: they come back as parts of this turn, in their order.
+    """
     later: set[TurnId] = set()
     seen: set[TurnId] = set()
     for part in parts:
-        if turn in seen and part.turn not in seen:
+        if turn in seen and part.turn not in seen and part.turn not in also:
             later.add(part.turn)
         seen.add(part.turn)
-    return [part for part in parts if part.turn not in later]
+    return [replace(p, turn=turn) if p.turn in also else p for p in parts if p.turn not in later]
 
 
 def _by_turn(parts: Sequence[Part]) -> list[list[Part]]:
@@ -124,6 +127,8 @@ def _render_turn(turn: Sequence[Part], *, whole: bool) -> list[Message]:
                 messages.append(Message(Speaker.USER, f"[Carapax: {part.text}]"))
             case PartKind.CALL:
                 messages += _render_call(part, results.get(part.call), whole=whole)
+            case PartKind.QUOTE:
+                messages.append(Message(Speaker.USER, f"[written by others, not by the owner]\n{part.text}"))
             case PartKind.RESULT:
                 pass  # stands with its call
     return messages

@@ -16,6 +16,7 @@ from pathlib import Path
 import carapax
 from carapax.adapters.egress.keeper import Keeper
 from carapax.adapters.egress.kept import KeptEgress
+from carapax.adapters.engine.embedded.adapter import EmbeddedEngine
 from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
 from carapax.adapters.sandbox.running import kill_recorded
@@ -42,20 +43,23 @@ from carapax.app.gateway import CarapaxGateway, Parts
 from carapax.app.home import Home
 from carapax.app.meter import Meter
 from carapax.app.model_source import ModelSource
+from carapax.app.people import People
 from carapax.app.policy_file import PolicyFile
 from carapax.app.recover import recover
+from carapax.app.run_turn import Means
 from carapax.app.sealed import open_changes, open_whole, record_changes, take_in
 from carapax.app.settings import Settings
 from carapax.app.stopping import sweep_left
 from carapax.app.turns import Turns
 from carapax.app.walls import Place, Walls, build_walls, open_keeper
 from carapax.app.wards import Wards
+from carapax.core.channel.queue import QueueMode
 from carapax.core.terms.action import ToolManifest
 from carapax.core.terms.conversation import Turn
 from carapax.core.terms.error import CarapaxError, SettingsInvalid
-from carapax.core.terms.ids import ApprovalId
-from carapax.core.terms.label import OWNER
-from carapax.core.terms.principal import Principal, Role, Scope
+from carapax.core.terms.ids import ApprovalId, SessionId
+from carapax.core.terms.label import Readers
+from carapax.core.terms.principal import Role
 from carapax.core.terms.tables import Tables
 from carapax.core.terms.tier import Provenance, WallTier
 from carapax.guard.monitor import Guard
@@ -65,7 +69,6 @@ from carapax.ports.tool import Tool
 
 LOG = logging.getLogger("carapax.compose")
 ORIGIN = "carapax.local/ledger"
-STOP_GRACE_S = 3.0
 RECOVERY_ENTRIES = 100_000
 """Entries looked at for the receipts of open calls, from the oldest open one on."""
 
@@ -97,7 +100,7 @@ class Running:
 
     async def close(self) -> None:
         """Stop turns as interrupted, then release everything, last the ledger."""
-        await self.turns.close(STOP_GRACE_S)
+        await self.turns.close()
         await self.wards.close()
         await self.access.close()
         if self.model is not None:
@@ -248,10 +251,17 @@ async def compose(
         scanner=wards.scanner(TextScanner(classes=lambda: _tables(policy).classes, elsewhere=keeper.find_held)),
     )
     meter = Meter(store, clock)
+    engine = EmbeddedEngine(store, clock)
+    people = People(store, ledger, clock, lambda: _roles(policy), lambda: _approvers(policy))
     turns = Turns(
-        store=store, ledger=ledger, guard=guard, desk=desk, meter=meter, clock=clock, provider=give, hold=wards.hold,
-        lookout=wards.lookout,
-    )  # fmt: skip
+        Means(store, guard, meter, clock, give, wards.hold, wards.lookout),
+        ledger=ledger,
+        desk=desk,
+        engine=engine,
+        who=lambda turn: people.principal(turn.principal, f"resumed:{turn.channel}"),
+        audience=_alone,
+        mode=_follow_up,
+    )
     wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut, watch=keeper.watch_for)
     await wards.label_planted(store)
     access = Access(store, ledger, clock, lambda: _roles(policy))
@@ -259,6 +269,7 @@ async def compose(
     await ledger.append("gateway.started", _started_body(policy))
     await shell.settle(ledger)
     interrupted = await _recovered(base, workspace, turns)
+    await engine.launch()
     return Running(
         CarapaxGateway(parts), access, shell.walls, keeper, model, turns, interrupted, ledger, store, workspace, wards,
         home,
@@ -273,7 +284,7 @@ async def _recovered(base: _Base, workspace: KeptWorkspace, turns: Turns) -> int
         lambda first: read_entries(base.home.ledger, first, RECOVERY_ENTRIES),
         workspace,
         base.clock,
-        lambda turn: turns.resume(turn, _owner(turn)),
+        turns.resume,
     )
 
 
@@ -309,9 +320,12 @@ def _floor(policy: PolicyFile) -> Mapping[Provenance, WallTier]:
         return {}
 
 
-def _owner(turn: Turn) -> Principal:
-    """Whoever sent a resumed message keeps only what a message needs."""
-    return Principal(OWNER, Role.OWNER, frozenset({Scope.CHAT}), f"resumed:{turn.channel}")
+async def _alone(turn: Turn) -> list[Readers]:
+    return [Readers(names=frozenset({turn.principal}))]
+
+
+async def _follow_up(session: SessionId) -> QueueMode:
+    return QueueMode.FOLLOW_UP
 
 
 def _started_body(policy: PolicyFile) -> dict[str, str]:

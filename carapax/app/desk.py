@@ -73,9 +73,11 @@ class Desk:
         self._clock = clock
         self._codes = codes
         self._waiting: dict[ApprovalId, _Waiting] = {}
+        self.closing = False
 
     async def ask(self, approval: Approval) -> Approval:
-        left_ms = approval.deadline_ms - approval.asked_ms
+        # A card that was asked before a restart has less time left than it was given.
+        left_ms = max(0, approval.deadline_ms - max(approval.asked_ms, self._clock.now_ms()))
         given: asyncio.Future[Approval] = asyncio.get_running_loop().create_future()
         self._waiting[approval.id] = _Waiting(approval, given, self._clock.monotonic_ms() + left_ms)
         try:
@@ -85,7 +87,8 @@ class Desk:
             await self._store.set_turn(approval.turn, TurnState.RUNNING)
             return answered
         except asyncio.CancelledError:
-            await asyncio.shield(self._expire(approval))
+            if not self.closing:  # the gateway's end is not the turn's: the card waits for the next start
+                await asyncio.shield(self._expire(approval))
             raise
         finally:
             del self._waiting[approval.id]

@@ -2,13 +2,15 @@
 
 Layer: app. Ties the loop (userland) to the guard: writes every part with the guard's label, charges every completion,
 stops at a bound, and ends the turn in the store before it tells anybody.
+Laws: a wish is kept before it is handed on, so that a turn which was cut off goes on where it was; a cancelled run
+writes no end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 from carapax.agent.loop import Shown, run_loop
 from carapax.agent.prompt import PARTS, Window, build_prompt, parts_until, shown_parts
@@ -16,8 +18,9 @@ from carapax.app.clock import new_id
 from carapax.app.hold import Hold
 from carapax.app.lookout import Lookout
 from carapax.app.meter import Meter
+from carapax.app.resume import Left, find_left, unknown_text
 from carapax.core.flow.clearance import render_uncleared, uncleared
-from carapax.core.flow.lattice import join_all
+from carapax.core.flow.lattice import join_all, may_flow
 from carapax.core.flow.reply import Rendered, render_reply
 from carapax.core.flow.words import names, read_words
 from carapax.core.terms.action import ArgRole, Proposal
@@ -29,11 +32,17 @@ from carapax.core.terms.label import OWNER_ONLY, PUBLIC, Integrity, Label, Reade
 from carapax.core.terms.limit import Span, Usage
 from carapax.core.terms.principal import Principal
 from carapax.core.turn.budget import find_reached
-from carapax.guard.monitor import Guard, TurnGuard
-from carapax.guard.scope import Scope, Step
+from carapax.guard.monitor import Guard
+from carapax.guard.scope import Scope
 from carapax.ports.clock import Clock
 from carapax.ports.provider import Completion, Provider, Wish
 from carapax.ports.store import NewPart, Store
+
+MOST_PARTS = 400
+"""Parts read for a turn that is taken up again, or that took up a later message: all of its own are among them."""
+
+MOST_TAKEN = 50
+"""Newest turns among which those are looked for that a resumed turn had taken up."""
 
 NOTICE_LABEL = Label(Integrity.SYSTEM, OWNER_ONLY, frozenset({Source("system", "turn")}))
 
@@ -46,39 +55,59 @@ class _Stop(Exception):
         self.state, self.text, self.code = state, text, code
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every turn is run with."""
+
+    store: Store
+    guard: Guard
+    meter: Meter
+    clock: Clock
+    provider: Callable[[], Provider]
+    hold: Hold
+    lookout: Lookout
+
+
+Absorb = Callable[[bool], Awaitable[Sequence[Turn]]]
+"""Messages of the same person that wait behind this turn and are taken up in it now (True: it is only beginning)."""
+
+Audience = Callable[[Turn], Awaitable[Sequence[Readers]]]
+"""Who is in a turn's conversation now, and so reads its reply: said in every way that is true, at least one."""
+
+
 class TurnRun:
-    """Runs one turn once."""
+    """Runs one turn once, from its beginning or from where an earlier process left it."""
 
     def __init__(
         self,
-        *,
+        means: Means,
         turn: Turn,
         principal: Principal,
-        store: Store,
-        guard: Guard,
-        meter: Meter,
-        clock: Clock,
-        provider: Callable[[], Provider],
+        *,
         emit: Callable[[Event], None],
-        hold: Hold,
-        lookout: Lookout,
+        absorb: Absorb,
+        audience: Audience,
     ) -> None:
         self.turn = turn
         self._principal = principal
-        self._store = store
-        self._guard = guard
-        self._meter = meter
-        self._clock = clock
-        self._provider = provider
+        self._store = means.store
+        self._guard = means.guard
+        self._meter = means.meter
+        self._clock = means.clock
+        self._provider = means.provider
+        self._hold = means.hold
+        self._lookout = means.lookout
         self._emit = emit
-        self._hold = hold
-        self._lookout = lookout
-        self._usage = Usage()
+        self._absorb = absorb
+        self._audience = audience
+        self._words: list[str] = [turn.text]
+        self._taken: list[Turn] = []  # later messages that this turn takes up
+        self._left = Left()
+        self._usage = turn.usage
         self._session_usage = Usage()
-        self._charged_ms = 0
         self._closing = ""
         self._active_since: int | None = None
-        self._active_ms = 0
+        self._active_ms = turn.usage.wall_ms
         self._work: asyncio.Task[str] | None = None
         self._stopping: _Stop | None = None
 
@@ -103,39 +132,23 @@ class TurnRun:
             text = " ".join(part for part in (error.what, error.kept, error.next_step) if part)
             return await self._stop_with(_Stop(TurnState.STOPPED, text, error.code))
         except asyncio.CancelledError:
-            ending = self._stopping or _Stop(
-                TurnState.INTERRUPTED, "Carapax was stopped while it worked on this.", "interrupted"
-            )
-            return await self._stop_with(ending)
+            if self._stopping is None:  # the process ends, not the turn
+                self._work.cancel()
+                await asyncio.gather(self._work, return_exceptions=True)
+                raise
+            return await self._stop_with(self._stopping)
 
     # the work
 
     async def _reply(self) -> str:
-        if self.turn.state is TurnState.ACCEPTED:
-            await self._store.set_turn(self.turn.id, TurnState.RUNNING)
-        parts = parts_until(await self._store.parts(self.turn.session, limit=PARTS), self.turn.id)
-        session = await self._store.find_session(self.turn.session)
-        self._session_usage = session.usage if session is not None else Usage()
+        parts = await self._begin()
         await self._hold.passed(self.turn.session)
         provider = self._provider()
         window = Window(chars=min(Window().chars, provider.facts().context_tokens * 2))
         shown = shown_parts(parts, window)
-        watch = self._guard.watch(
-            Scope(
-                principal=self._principal,
-                session=self.turn.session,
-                turn=self.turn.id,
-                owner_words=_owner_words(parts),
-                context=join_all(part.label for part in shown),
-                audience=PUBLIC if all(part.kind is PartKind.USER for part in shown) else OWNER_ONLY,
-                emit=self._observe,
-                task=self.turn.text,
-                earlier=tuple(_earlier_words(parts, self.turn.id)),
-                channel=self.turn.channel,
-            )
-        )
-        prompt = build_prompt(parts, self._guard.manifests(), window)
-        self._check_clearance(watch, provider)
+        self._watch(parts, shown, join_all(part.label for part in shown))
+        prompt = build_prompt(self._left.without_wishes(parts), self._guard.manifests(), window)
+        self._check_clearance(provider)
         await self._check_budgets()
         try:
             async with asyncio.timeout(None) as self._bound:
@@ -143,55 +156,134 @@ class TurnRun:
                 reply = await run_loop(
                     provider,
                     prompt,
-                    submit=lambda wishes: self._submit(watch, wishes, provider),
+                    submit=lambda wishes: self._submit(wishes, provider),
                     charge=self.charge,
-                    say=lambda text: self._say(watch, text),
+                    say=self._say,
+                    heard=lambda: self._hear(beginning=False),
+                    left=self._left.wishes,
                 )
         except TimeoutError as error:
             raise _time_spent(self._wall_budget_ms()) from error
         await self._hold.passed(self.turn.session)
-        rendered = _render(reply, watch.context, _owner_words(parts))
-        await watch.release(rendered.text, Readers(names=frozenset({self.turn.principal})))
+        return await self._release(reply)
+
+    async def _begin(self) -> list[Part]:
+        """What the turn stands on: its parts and those before it, with what an earlier run of it left."""
+        turn, store = self.turn, self._store
+        resumed = turn.state is not TurnState.ACCEPTED
+        if resumed:
+            newer = await store.list_turns(turn.session, limit=MOST_TAKEN)
+            self._take([each for each in reversed(newer) if each.reply == taken_text(turn)])
+        else:
+            await store.set_turn(turn.id, TurnState.RUNNING)
+        await self._hear(beginning=True)
+        session = await store.find_session(turn.session)
+        self._session_usage = session.usage.minus(turn.usage) if session is not None else Usage()
+        parts = await self._parts(MOST_PARTS if resumed else PARTS)
+        if not resumed:
+            return parts
+        self._left = find_left(turn.id, parts, await store.calls_of(turn.id))
+        await store.set_turn(turn.id, TurnState.RUNNING, parts=self._left.results)
+        return await self._parts(MOST_PARTS) if self._left.results else parts
+
+    async def _parts(self, limit: int) -> list[Part]:
+        taken = {TurnId(turn.id) for turn in self._taken}
+        found = await self._store.parts(self.turn.session, limit=limit)
+        return parts_until(found, self.turn.id, also=taken)
+
+    def _watch(self, parts: Sequence[Part], shown: Sequence[Part], context: Label) -> None:
+        self._parts_seen = list(parts)
+        self._turn_guard = self._guard.watch(
+            Scope(
+                principal=self._principal,
+                session=self.turn.session,
+                turn=self.turn.id,
+                owner_words=_owner_words(parts),
+                context=context,
+                audience=PUBLIC if all(part.kind is PartKind.USER for part in shown) else OWNER_ONLY,
+                emit=self._observe,
+                task="\n".join(self._words),
+                earlier=tuple(_earlier_words(parts, {self.turn.id, *(turn.id for turn in self._taken)})),
+                channel=self.turn.channel,
+            )
+        )
+
+    async def _hear(self, *, beginning: bool) -> list[str]:
+        """Take up what the person wrote meanwhile: it is the turn's business from here on."""
+        taken = await self._absorb(beginning)
+        self._take(taken)
+        if taken and not beginning:
+            parts = await self._parts(MOST_PARTS)
+            said = [part.label for part in parts if part.turn == self.turn.id]
+            self._watch(parts, parts, join_all([self._turn_guard.context, *said]))
+        return [turn.text for turn in taken]
+
+    def _take(self, turns: Sequence[Turn]) -> None:
+        self._taken += turns
+        self._words += [turn.text for turn in turns]
+
+    async def _release(self, reply: str) -> str:
+        """Render a reply and let it go to whoever reads this conversation. Raises Refused."""
+        watch = self._turn_guard
+        rendered = _render(reply, watch.context, _owner_words(self._parts_seen))
+        if noted := unknown_text(self._left.unknown):
+            rendered = replace(rendered, text=f"{noted}\n\n{rendered.text}")
+        ways = await self._audience(self.turn)
+        await watch.release(rendered.text, next((way for way in ways if may_flow(watch.context, way)), ways[0]))
         self._reply_label, self._closing = watch.context, rendered.closing
-        if watch.context.integrity <= Integrity.EXTERNAL:
+        if watch.context.integrity <= Integrity.EXTERNAL or noted:
             self._emit(TextDelta(rendered.text))
         return rendered.text
 
-    def _say(self, watch: TurnGuard, text: str) -> None:
+    def _say(self, text: str) -> None:
         """Show a piece of the reply as it is written, unless it rests on untrusted text: that is shown once it is rendered."""
-        if watch.context.integrity > Integrity.EXTERNAL:
+        if self._turn_guard.context.integrity > Integrity.EXTERNAL:
             self._emit(TextDelta(text))
 
-    def _check_clearance(self, watch: TurnGuard, provider: Provider) -> None:
+    def _check_clearance(self, provider: Provider) -> None:
         """Whether this model may be shown what was read. Raises Refused."""
         facts = provider.facts()
         model = f"{facts.name}:{facts.model}"
-        classes = uncleared(watch.context, model, self._guard.tables())
+        classes = uncleared(self._turn_guard.context, model, self._guard.tables())
         if classes:
             raise Refused(render_uncleared(classes, model), kept="It was not sent to the model.", next_step="")
 
-    async def _submit(self, watch: TurnGuard, wishes: Sequence[Wish], provider: Provider) -> list[Shown]:
+    async def _submit(self, wishes: Sequence[Wish], provider: Provider) -> list[Shown]:
         """Hand on the wishes of one completion; those after one that ends the turn are not begun."""
         ending = {manifest.name for manifest in self._guard.manifests() if manifest.ends_turn}
         last = next((at for at, wish in enumerate(wishes) if wish.tool in ending), len(wishes))
         begun = wishes[: last + 1]
-        proposals = [
-            Proposal(CallId(new_id(self._clock.now_ms())), self.turn.session, self.turn.id, w.tool, w.arguments_json)
-            for w in begun
-        ]
-        wished_in = watch.context
+        proposals = await self._propose(begun)
         shown: list[Shown] = []
         self._lookout.wished(proposals)
         await self._pass()
-        async for step in watch.submit_each(proposals):
+        async for step in self._turn_guard.submit_each(proposals):
             self._count(Usage(tool_calls=1))
             self._lookout.shown(self.turn.session, step.call, step.text.value)
-            await self._keep(begun[len(shown)], step, wished_in)
+            await self._keep(NewPart(PartKind.RESULT, step.text.value, step.text.label, step.tool, step.call))
             shown.append(Shown(step.text.value, refused=step.outcome == "refused", ends_turn=step.ends_turn))
             await self._check_budgets()
             await self._pass()
-        self._check_clearance(watch, provider)
+        self._check_clearance(provider)
         return shown + [Shown("not begun: the person speaks first.")] * (len(wishes) - len(shown))
+
+    async def _propose(self, wishes: Sequence[Wish]) -> list[Proposal]:
+        """Proposals for wishes, each kept before it is handed on. Those left from before a restart keep their ids."""
+        turn, now_ms = self.turn, self._clock.now_ms()
+        if wishes and all(wish in self._left.wishes for wish in wishes):
+            ids = [CallId(wish.id) for wish in wishes]
+        else:
+            ids = [CallId(new_id(now_ms)) for _ in wishes]
+            label = self._turn_guard.context
+            calls = [
+                NewPart(PartKind.CALL, wish.arguments_json, label, wish.tool, call)
+                for wish, call in zip(wishes, ids, strict=True)
+            ]
+            await self._keep(*calls)
+        return [
+            Proposal(call, turn.session, turn.id, wish.tool, wish.arguments_json)
+            for wish, call in zip(wishes, ids, strict=True)
+        ]
 
     async def _pass(self) -> None:
         """While an incident holds the session nothing further is proposed; that costs no time of the budget."""
@@ -200,15 +292,10 @@ class TurnRun:
             await self._hold.passed(self.turn.session)
             self._resume_clock()
 
-    async def _keep(self, wish: Wish, step: Step, wished_in: Label) -> None:
-        await self._store.set_turn(
-            self.turn.id,
-            TurnState.RUNNING,
-            parts=(
-                NewPart(PartKind.CALL, wish.arguments_json, wished_in, step.tool, step.call),
-                NewPart(PartKind.RESULT, step.text.value, step.text.label, step.tool, step.call),
-            ),
-        )
+    async def _keep(self, *parts: NewPart) -> None:
+        """Keep parts of the turn, and what it has used so far, so that a restart forgets neither."""
+        usage = replace(self._usage, wall_ms=self._elapsed_ms())
+        await self._store.set_turn(self.turn.id, TurnState.RUNNING, parts=parts, usage=usage, day=self._meter.day())
 
     async def charge(self, completion: Completion) -> None:
         """Count what a completion cost, also one that a tool needed. Raises BudgetSpent before wishes are taken up."""
@@ -298,12 +385,17 @@ class TurnRun:
         return TurnEnded(self.turn.session, self.turn.id, state, reply, self._usage, code)
 
 
+def taken_text(turn: Turn) -> str:
+    """The reply of a message that another turn took up; it says which."""
+    return f"Taken up with message {turn.number}."
+
+
 def _owner_words(parts: Sequence[Part]) -> str:
     return "\n".join(part.text for part in parts if _is_owners(part))
 
 
-def _earlier_words(parts: Sequence[Part], turn: TurnId) -> list[str]:
-    return [part.text for part in parts if _is_owners(part) and part.turn != turn]
+def _earlier_words(parts: Sequence[Part], turns: set[TurnId]) -> list[str]:
+    return [part.text for part in parts if _is_owners(part) and part.turn not in turns]
 
 
 def _is_owners(part: Part) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import carapax
 from carapax.app.clock import SystemClock
-from carapax.app.compose import STOP_GRACE_S, Running, compose, prepare_home
+from carapax.app.compose import Running, compose, prepare_home
 from carapax.app.home import Home
 from carapax.app.settings import Settings
 from carapax.core.terms.check import Check
@@ -107,7 +107,7 @@ def _settle_memory() -> None:
 async def _stop_turns(running: Running, asked: asyncio.Event, stopping: asyncio.Event) -> None:
     """End the turns first, so that every open stream ends by itself, then the server."""
     await asked.wait()
-    await running.turns.close(STOP_GRACE_S)
+    await running.turns.close()
     stopping.set()
 
 

@@ -25,9 +25,9 @@ from tests.journeys.gate import running
 ME = Principal(OWNER, Role.OWNER, frozenset(Scope), "test")
 
 
-def test_sigterm_in_the_middle_of_a_command_shows_the_turn_as_interrupted(tmp_path: Path) -> None:
+def test_sigterm_in_the_middle_of_a_command_leaves_the_turn_to_the_next_start(tmp_path: Path) -> None:
     command = Says((), [("1", "run_command", json.dumps({"command": "echo begun > begun; sleep 50; echo > never"}))])
-    with ModelServer(command) as model, running(tmp_path, model.openai_url) as gate:
+    with ModelServer(command, Says(("It was cut off.",))) as model, running(tmp_path, model.openai_url) as gate:
         stream = gate.events("go", conversation="c")
         started = next(stream)
         waiting = threading.Event()
@@ -38,10 +38,14 @@ def test_sigterm_in_the_middle_of_a_command_shows_the_turn_as_interrupted(tmp_pa
         assert gate.stop() == 0
         assert not (gate.workspace / "never").exists()
         gate.start()
-        code, turn = gate.request("GET", f"/api/turns/{started['turn']}")
-        assert code == 200
-        assert turn["state"] == "interrupted"
-        assert turn["reply"]
+        for _ in range(500):
+            code, turn = gate.request("GET", f"/api/turns/{started['turn']}")
+            if turn["state"] == "done":
+                break
+            waiting.wait(0.02)
+        assert (code, turn["state"]) == (200, "done")
+        assert turn["reply"].startswith("It was cut off.")
+        assert len(model.requests) == 2, "the command was not repeated"
         assert gate.command("undo").returncode == 0
         assert not (gate.workspace / "begun").exists()
         assert json.loads(gate.command("ledger", "verify", "--json").stdout)["verified"] is True

@@ -166,7 +166,9 @@ def _conditions(line: Capability) -> Iterator[str]:
     if line.tools is not None:
         yield _any(f"context.tool == {_quoted(tool)}" for tool in sorted(line.tools))
     if line.channels is not None:
-        yield _any(f"context.channel == {_quoted(channel)}" for channel in sorted(line.channels))
+        yield _any(_channel(channel) for channel in sorted(line.channels))
+    elif line.verdict in PERMITS:
+        yield f"!({_IN_GROUP})"
     if line.only is not None:
         yield _ONLY[line.only]
     for flag, wanted in line.flags:
@@ -177,6 +179,20 @@ def _conditions(line: Capability) -> Iterator[str]:
         yield f"context.destroys <= {line.files}"
     if line.at_most_cents is not None:
         yield f"context.amount_cents <= {line.at_most_cents}"
+
+
+GROUP = "group"
+"""In `channels`: every group of every channel. "telegram:group" is those of one channel, "telegram" its private chats."""
+
+_IN_GROUP = f'context.channel like "*:{GROUP}"'
+
+
+def _channel(name: str) -> str:
+    return _IN_GROUP if name == GROUP else f"context.channel == {_quoted(name)}"
+
+
+def _is_group(channel: str) -> bool:
+    return channel == GROUP or channel.endswith(f":{GROUP}")
 
 
 _ONLY = {
@@ -213,7 +229,7 @@ def covers(wide: Capability, narrow: Capability) -> bool:
     return (
         narrow.effects <= wide.effects
         and _within(narrow.tools, wide.tools)
-        and _within(narrow.channels, wide.channels)
+        and _channels_within(narrow, wide)
         and _within(narrow.roles, wide.roles)
         and (wide.only is None or (narrow.only is not None and PLACES[narrow.only] <= PLACES[wide.only]))
         and set(wide.flags) <= set(narrow.flags)
@@ -221,6 +237,13 @@ def covers(wide: Capability, narrow: Capability) -> bool:
         and _below(narrow.files, wide.files)
         and _below(narrow.at_most_cents, wide.at_most_cents)
     )
+
+
+def _channels_within(narrow: Capability, wide: Capability) -> bool:
+    if wide.channels is None:  # of a line that permits: every private conversation
+        return wide.verdict not in PERMITS or not any(_is_group(channel) for channel in narrow.channels or ())
+    named = {GROUP if GROUP in wide.channels and _is_group(c) else c for c in narrow.channels or ()}
+    return narrow.channels is not None and named <= wide.channels
 
 
 def _within(narrow: frozenset[str] | None, wide: frozenset[str] | None) -> bool:

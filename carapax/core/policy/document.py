@@ -20,6 +20,7 @@ from carapax.core.breaker.limits import DEFAULT, Limits
 from carapax.core.policy import reading, sections
 from carapax.core.policy.breaker_section import read_breaker
 from carapax.core.policy.capability import Capability, Verdict, read_capabilities, rule_text
+from carapax.core.policy.channel_section import ChannelRule, read_channels
 from carapax.core.policy.egress import EgressRule
 from carapax.core.policy.egress_section import read_allowance, read_egress
 from carapax.core.policy.schema import SCHEMA
@@ -44,7 +45,7 @@ KEYS = (
     "format", "name", "purpose", "use_cases", "serial", "issued", "expires", "review", "signers", "widening_needs",
     "trust", "owner", "organisation", "roles", "data", "directory", "capabilities", "grants", "egress", "egress_limits",
     "sinks", "caps",
-    "models", "approvals", "breaker", "walls", "budgets", "rules",
+    "models", "approvals", "channels", "breaker", "walls", "budgets", "rules",
 )  # fmt: skip
 """The keys of a document, in the order in which the template shows them."""
 
@@ -117,6 +118,7 @@ class Policy:
     grants: frozenset[str] = frozenset()
     breaker: Limits = DEFAULT  # how much is too much
     walls: Mapping[Provenance, WallTier] = field(default_factory=dict)  # whose code gets a stronger tier than built in
+    channels: Mapping[str, ChannelRule] = field(default_factory=dict)  # strangers and groups, by channel
     raw_rules: str = ""  # the expert's own Cedar
     egress: tuple[EgressRule, ...] = ()  # where tools may go; none is nowhere
     allowance: Allowance = Allowance()  # of one run's way out
@@ -188,6 +190,7 @@ def _optional(given: Mapping[str, Node]) -> dict[str, Any]:
         "egress": read_egress(given.get("egress")),
         "allowance": read_allowance(given.get("egress_limits")),
         "walls": read_walls(given.get("walls")),
+        "channels": read_channels(given.get("channels")),
     }
 
 

@@ -119,6 +119,13 @@ capabilities:
     effects: [communicate, publish, access, money, credential]
     answer: deny
     because: Nothing is sent, shared or paid through the network in this release.
+  group.talk:
+    effects: [read]
+    tools: [show_time, ask_user]
+    channels: [group]
+    roles: [owner, approver, operator, member, guest]
+    answer: allow
+    because: In a group it talks; what it can reach stays out of it.
 
 # Where the tools that have a way out may go. What stands nowhere is refused; `carapax egress log` shows what was,
 # `carapax egress allow` proposes lines for it. Without `tools`, a line is about commands (run_online).
@@ -166,6 +173,11 @@ approvals:
   minutes: 15
   four_eyes: []
   second_factor: []
+
+# Who may write to it from messengers, by channel. strangers: pair (they get a one-time code that you accept) or silent;
+# groups: mention (it answers those it knows when they mention it) or off. In a group only lines that list it count.
+channels:
+  default: {{strangers: pair, groups: mention}}
 
 # Over these figures the whole session is halted until a person has looked (`carapax incident`). {{}} is the usual ones.
 breaker: {{}}

@@ -16,6 +16,7 @@ import cedarpy
 
 from carapax.core.policy.breaker_section import raised
 from carapax.core.policy.capability import PERMITS, Capability, Verdict, covers
+from carapax.core.policy.channel_section import channel_widenings
 from carapax.core.policy.document import Policy
 from carapax.core.policy.egress_wider import allowance_widenings, egress_widenings
 from carapax.core.policy.tiers import TIERS
@@ -36,7 +37,7 @@ def table_widenings(old: Policy, new: Policy) -> tuple[str, ...]:
     return (
         *_caps(old, new), *_people(old, new), *_data(old, new), *_models(old, new), *_approvals(old, new),
         *_signing(old, new), *_budgets(old, new), *raised(old.breaker, new.breaker),
-        *wall_widenings(old.walls, new.walls),
+        *wall_widenings(old.walls, new.walls), *channel_widenings(old.channels, new.channels),
         *egress_widenings(old.egress, new.egress), *allowance_widenings(old.allowance, new.allowance),
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ class PartKind(StrEnum):
     CALL = "call"  # what the model wished: text = arguments JSON
     RESULT = "result"  # what came back: output, refusal or error code
     NOTICE = "notice"  # the gateway's own words to the person and the model
+    QUOTE = "quote"  # what a message carried of others: quoted, forwarded, replied to
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +87,10 @@ class Inbound:
     conversation: str = ""
     key: str = ""  # idempotency: the same key in the same session is the same message
     seed: tuple[tuple[PartKind, str], ...] = ()
+    quoted: str = ""  # others' words that the message carries
+    files: tuple[str, ...] = ()  # workspace paths of what came with it
+    readers: frozenset[PrincipalId] = frozenset()  # who else reads it where it was said
+    source: str = ""  # the conversation that `quoted` comes from, by its key
+    waits: bool = False  # behind a card and behind other messages it waits in line, instead of being refused
+    back: str = ""  # where the reply goes; whoever hands the message over knows how to read it
+    due_ms: int = 0  # not begun before: what comes meanwhile is taken up with it

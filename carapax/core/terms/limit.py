@@ -32,6 +32,15 @@ class Usage:
             self.wall_ms + other.wall_ms,
         )
 
+    def minus(self, other: Usage) -> Usage:
+        """What is left of this without the other; never below nothing."""
+        return Usage(
+            max(0, self.tokens - other.tokens),
+            max(0, self.usd_micro - other.usd_micro),
+            max(0, self.tool_calls - other.tool_calls),
+            max(0, self.wall_ms - other.wall_ms),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from carapax.core.flow.canon import canonical, disguise
 from carapax.core.flow.origin import hidden_characters
@@ -138,6 +139,25 @@ def judge(card: Approval, answer: Answer, principal: Principal, code: Code, now_
         return Falls(lacks)
     agreed = len(card.agreed) + 1
     return Ends(ApprovalState.APPROVED) if agreed >= card.people else Agrees(agreed)
+
+
+def is_same_question(kept: Approval, card: Approval) -> bool:
+    """Whether a card that still waits asks all that another one asks, of as many people, about the same bytes."""
+    alike = replace(card, id=kept.id, asked_ms=kept.asked_ms, deadline_ms=kept.deadline_ms, agreed=kept.agreed)
+    return kept.state is ApprovalState.WAITING and alike == kept
+
+
+def answered_body(card: Approval, answered: Approval) -> dict[str, Any]:
+    """What the ledger keeps of an answer: who and how, never what was typed."""
+    return {
+        "approval": card.id,
+        "call": card.call,
+        "digest": card.digest,
+        "state": answered.state.value,
+        "by": answered.answered_by,
+        "typed": len(answered.typed),
+        "picked": list(answered.picked),
+    }
 
 
 def awaits_code(card: Approval, answer: Answer, principal: Principal, now_ms: int) -> bool:

@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from carapax.adapters.engine.embedded.adapter import EmbeddedEngine
 from carapax.app.canaries import Canaries
 from carapax.app.desk import Desk
 from carapax.app.hold import Hold
 from carapax.app.lookout import Lookout
 from carapax.app.meter import Meter
+from carapax.app.run_turn import Means
 from carapax.app.turns import Turns
+from carapax.core.channel.queue import QueueMode
 from carapax.core.policy.document import Policy
-from carapax.core.terms.conversation import Inbound
+from carapax.core.terms.conversation import Inbound, Turn
 from carapax.core.terms.event import Event, TurnEnded
-from carapax.core.terms.ids import ApprovalId
-from carapax.core.terms.label import OWNER
+from carapax.core.terms.ids import ApprovalId, SessionId
+from carapax.core.terms.label import OWNER, Readers
 from carapax.core.terms.limit import Budget, Budgets
 from carapax.core.terms.principal import Principal, Role, Scope
 from carapax.guard.monitor import Guard
@@ -62,16 +65,30 @@ class Stage:
         self.meter = Meter(self.store, self.clock)
         self.hold = Hold(NOWHERE / "stopped")
         self.lookout = Lookout(Canaries(NOWHERE / "canaries.json", NOWHERE, None, lambda: 0), guard.manifests)
-        self.turns = Turns(
-            store=self.store,
+        self.engine = EmbeddedEngine(self.store, self.clock)
+        self.mode = QueueMode.FOLLOW_UP
+        self.who: list[Readers] = [Readers(names=frozenset({OWNER}))]
+        self.means = Means(self.store, guard, self.meter, self.clock, lambda: self.provider, self.hold, self.lookout)
+        self.turns = self.begin()
+        self._launched = False
+
+    def begin(self) -> Turns:
+        """Turns over the stage's ports, as a process makes them that was just started."""
+
+        async def audience(turn: Turn) -> list[Readers]:
+            return self.who
+
+        async def mode(session: SessionId) -> QueueMode:
+            return self.mode
+
+        return Turns(
+            self.means,
             ledger=self.ledger,
-            guard=guard,
             desk=self.desk,
-            meter=self.meter,
-            clock=self.clock,
-            provider=lambda: self.provider,
-            hold=self.hold,
-            lookout=self.lookout,
+            engine=self.engine,
+            who=lambda turn: ME,
+            audience=audience,
+            mode=mode,
         )
 
     def limit(self, *, turn: Budget | None = None, session: Budget | None = None, day: Budget | None = None) -> None:
@@ -81,6 +98,9 @@ class Stage:
         self.policy = lambda: tight
 
     async def submit(self, text: str = "hello", **fields: object) -> AsyncIterator[Event]:
+        if not self._launched:
+            self._launched = True
+            await self.engine.launch()
         return await self.turns.submit(ME, Inbound(text, "test", conversation="c", **fields))  # type: ignore[arg-type]
 
     async def turn(self, text: str = "hello", **fields: object) -> list[Event]:

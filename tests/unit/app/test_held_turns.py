@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -190,7 +191,7 @@ def test_reading_a_canary_is_counted_and_using_it_is_a_use(canaries: Canaries) -
     async def play() -> None:
         stage.lookout = Lookout(canaries, lambda: stage.rig.tool.manifests())
         stage.lookout.report_to(stage._saw)
-        stage.turns._lookout = stage.lookout
+        stage.turns._means = replace(stage.means, lookout=stage.lookout)
         stage.rig.tool.behave = lambda a: Receipt(a.call.call, Outcome.DONE, f"it says {value}", exit_code=0)
         await stage.turn()
         kinds = [(s.kind, s.detail) for s in stage.signals]

@@ -16,10 +16,11 @@ import pytest
 from carapax.adapters.egress.keeper import Keeper
 from carapax.adapters.egress.kept import KeptEgress
 from carapax.adapters.vault.binding import make_binding
+from carapax.adapters.vault.door import ask_door
 from carapax.app.home import Home
 from carapax.app.proxy import PROXY_USER, held_names, tell_kind
 from carapax.app.sealed import open_sealed
-from carapax.core.terms.error import VaultLocked
+from carapax.core.terms.error import Refused, VaultLocked
 from tests.attacks.sealing import mint
 from tests.fakes.gate import FakeGate
 from tests.fakes.model_server import ModelServer, Says
@@ -100,7 +101,13 @@ def test_a_locked_vault_opens_no_way_until_it_is_unlocked(home: Home, keeper: Ke
     async def play() -> None:
         with pytest.raises(VaultLocked):
             await keeper.open_way(mint())
-        assert await asyncio.to_thread(keeper.unlock, "correct horse battery staple")
+
+        def unlock(passphrase: str) -> bool:
+            return ask_door(home.vault_door, "unlock", passphrase=passphrase, users=(PROXY_USER,))["locked"] is False
+
+        with pytest.raises(Refused, match="passphrase"):
+            await asyncio.to_thread(unlock, "a wrong one")
+        assert await asyncio.to_thread(unlock, "correct horse battery staple")
         await keeper.close_way(await keeper.open_way(mint()))
 
     asyncio.run(play())

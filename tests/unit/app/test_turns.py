@@ -164,7 +164,7 @@ def test_closing_interrupts_what_runs_and_takes_nothing_new() -> None:
     async def run() -> TurnEnded:
         stream = await stage.submit()
         assert isinstance(await anext(stream), TurnStarted)
-        await stage.turns.close(5)
+        await stage.turns.close()
         with pytest.raises(Unavailable, match="stopping"):
             await stage.submit("late")
         return ended([e async for e in stream])

@@ -109,6 +109,22 @@ def test_a_code_used_before_stops_everything() -> None:
     asker = Asker()
     asker.about()
     with pytest.raises(CarapaxError):
+        asker.about("something else")
+
+
+def test_what_waits_since_before_a_restart_is_the_same_question_and_not_a_second_card() -> None:
+    asker = Asker()
+    asker.about()  # the fake answers without the store, so the card waits there as after a kill
+    answered = asker.about()
+    assert answered is not None
+    assert len(asyncio.run(asker.store.list_approvals(None))) == 1
+
+
+def test_a_card_of_before_that_asks_less_is_not_taken_for_the_new_one() -> None:
+    asker = Asker()
+    asker.about()
+    asker._tables = replace(PLAIN, second_factor=frozenset({"communicate"}))
+    with pytest.raises(CarapaxError):
         asker.about()
 
 
