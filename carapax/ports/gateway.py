@@ -209,6 +209,10 @@ class Gateway(Protocol):
         """What happened to its connection, the newest last. Raises NotFound."""
         ...
 
+    def hook_bytes(self, name: str) -> int:
+        """How large a request to this channel's door may be: 1 MiB, 12 MiB where files come in with it; 0 for an unknown name."""
+        ...
+
     async def hook(self, name: str, request: HookRequest) -> HookAnswer:
         """A platform calls. Nobody is authenticated yet: the channel checks the signature. 404 for an unknown name."""
         ...
