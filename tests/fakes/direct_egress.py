@@ -15,13 +15,13 @@ from collections.abc import Mapping
 
 import httpx2
 
+from carapax.adapters.egress.loopback import is_loopback
 from carapax.adapters.egress.mac import mac_of, verify_mac
 from carapax.adapters.egress.narrow import (
     NarrowClient,
     NarrowTransport,
     Origin,
     client_over,
-    is_loopback,
     origin_of,
 )
 from carapax.adapters.egress.proxy.line import LineTunnel, make_scrubber, make_swap

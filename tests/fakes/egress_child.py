@@ -46,12 +46,6 @@ class MadeUpSecrets:
     def handles(self) -> tuple[str, ...]:
         return tuple(sorted(self._values))
 
-    def unlock(self, passphrase: str) -> bool:
-        if passphrase != "open sesame":
-            return False
-        self._locked.unlink(missing_ok=True)
-        return True
-
 
 def main() -> None:
     config = json.loads(Path(sys.argv[1]).read_text())

@@ -19,10 +19,12 @@ from typing import Any, Protocol, cast
 import httpcore2
 import httpx2
 
-from carapax.adapters.egress.narrow import NarrowClient, NarrowTransport, client_over, is_loopback, origin_of
+from carapax.adapters.egress.loopback import is_loopback
+from carapax.adapters.egress.narrow import NarrowClient, NarrowTransport, client_over, origin_of
 from carapax.adapters.egress.process import ProxyProcess
 from carapax.core.terms.egress import Way
 from carapax.core.terms.error import EgressUnavailable, Refused
+from carapax.ports.egress import Spot
 
 POOL = 20
 """Most connections of one client at a time."""
@@ -40,7 +42,9 @@ class Doors(Protocol):
 
     def process_of(self, way: Way) -> ProxyProcess: ...
 
-    async def open_origin(self, host: str, port: int, handle: str, placeholder: str) -> tuple[str, ProxyProcess]: ...
+    async def open_origin(
+        self, host: str, port: int, handle: str, placeholder: str, spot: Spot
+    ) -> tuple[str, ProxyProcess]: ...
 
     async def close_origin(self, token: str, process: ProxyProcess) -> None: ...
 
@@ -245,11 +249,12 @@ class _Placed:
 class OriginDoor:
     """Doors to one origin; the way behind them is opened at the first, and again after the process was started anew."""
 
-    def __init__(self, doors: Doors, base_url: str, handle: str, placeholder: str) -> None:
+    def __init__(self, doors: Doors, base_url: str, handle: str, placeholder: str, spot: Spot) -> None:
         self._doors = doors
         self._origin = origin_of(base_url)
         self._handle = handle
         self._placeholder = placeholder
+        self._spot = spot
         self._way: tuple[str, ProxyProcess] | None = None
         self._lock = asyncio.Lock()
 
@@ -261,6 +266,7 @@ class OriginDoor:
                     self._origin.port,
                     self._handle,
                     self._placeholder,
+                    self._spot,
                 )
         token, process = self._way
         return await self._doors.open_door(token, process, host, port, tls=self._origin.scheme == "https")
@@ -284,7 +290,7 @@ class OriginTransport(InsideTransport):
 
 
 def open_origin_client(
-    doors: Doors, *, base_url: str, secret: str, timeout_ms: int, response_bytes: int
+    doors: Doors, *, base_url: str, secret: str, timeout_ms: int, response_bytes: int, spot: Spot = Spot.HEADER
 ) -> NarrowClient:
     """A client for one origin, whose secret is put in by the proxy. Raises Refused (see `narrow`)."""
     origin = origin_of(base_url)
@@ -293,11 +299,12 @@ def open_origin_client(
     plain = origin.scheme == "http" and is_loopback(origin.host)
     transport = NarrowTransport(
         origin=origin,
-        inner=OriginTransport(OriginDoor(doors, base_url, secret, inner_word), plain=plain),
+        inner=OriginTransport(OriginDoor(doors, base_url, secret, inner_word, spot), plain=plain),
         vault=_Placed(inner_word),
         secret=secret,
         placeholder=outer_word,
         timeout_ms=timeout_ms,
         response_bytes=response_bytes,
+        spot=spot,
     )
     return client_over(transport, base_url, timeout_ms, outer_word)

@@ -26,7 +26,7 @@ from carapax.core.terms.egress import Allowance, Hop, Lease, Traffic, Verdict, W
 from carapax.core.terms.error import CarapaxError, EgressUnavailable
 from carapax.core.terms.ids import CallId, SessionId
 from carapax.core.terms.signal import SignalKind
-from carapax.ports.egress import Gate
+from carapax.ports.egress import Gate, Spot
 
 if TYPE_CHECKING:
     from carapax.adapters.egress.inside import WayClient
@@ -36,7 +36,6 @@ OPEN_MS = 15_000
 ATTACH_MS = 5_000
 FIND_HELD_MS = 2_000
 CUT_MS = 500
-UNLOCK_MS = 30_000
 REFUSED = Verdict(False, "egress.unavailable", "The decider failed, so nothing leaves. Run `carapax doctor`.")
 
 
@@ -146,11 +145,6 @@ class Keeper:
         process.wait_ready(START_MS)
         return tuple(self.blocking(process.order({"op": "find_held", "text": text}), FIND_HELD_MS))
 
-    def unlock(self, passphrase: str) -> bool:
-        """Hand the vault its passphrase; False when it is not the one. Blocking. Raises EgressUnavailable."""
-        order = {"op": "unlock", "passphrase": passphrase}
-        return self.blocking(self._running().order(order), UNLOCK_MS) is True
-
     def begin(self) -> None:
         """Start the process now, and not when it is first needed. Blocking. Raises EgressUnavailable."""
         self._running()
@@ -162,14 +156,24 @@ class Keeper:
         if process is not None:
             process.stop()
 
-    async def open_origin(self, host: str, port: int, handle: str, placeholder: str) -> tuple[str, ProxyProcess]:
+    async def open_origin(
+        self, host: str, port: int, handle: str, placeholder: str, spot: Spot
+    ) -> tuple[str, ProxyProcess]:
         """A way of the gateway's own to one origin that its owner has set. Raises EgressUnavailable."""
         self._loop = asyncio.get_running_loop()
         process = await asyncio.to_thread(self._running)
         token = secrets.token_hex(24)
-        order = {"op": "origin", "token": token, "host": host, "port": port, "handle": handle}
+        order = {"op": "origin", "token": token, "host": host, "port": port, "handle": handle, "spot": spot}
         await self._answer(process.order(order | {"placeholder": placeholder}), OPEN_MS)
         return token, process
+
+    async def ask(self, order: Frame, descriptors: Sequence[int] = (), *, most_ms: int = OPEN_MS) -> Any:
+        """One order of the gateway's own. Raises EgressUnavailable, and what the process answers."""
+        self._loop = asyncio.get_running_loop()
+        process = self._process
+        if process is None or not process.alive:
+            process = await asyncio.to_thread(self._running)
+        return await self._answer(process.order(order, descriptors), most_ms)
 
     async def close_origin(self, token: str, process: ProxyProcess) -> None:
         """End it. Never raises."""

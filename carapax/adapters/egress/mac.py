@@ -12,7 +12,7 @@ import binascii
 import hmac
 from typing import assert_never
 
-from carapax.core.terms.error import Refused
+from carapax.core.terms.error import Refused, TooLarge
 from carapax.ports.egress import Mac
 
 MESSAGE_BYTES = 1 << 20
@@ -20,7 +20,9 @@ WEBHOOK_MARK = "whsec_"
 
 
 def mac_of(mac: Mac, value: str, message: bytes) -> bytes:
-    """The signature. Raises Refused for EQUAL."""
+    """The signature. Raises Refused for EQUAL, TooLarge."""
+    if len(message) > MESSAGE_BYTES:
+        raise TooLarge(f"What is signed is over {MESSAGE_BYTES:,} bytes.")
     match mac:
         case Mac.HMAC_SHA256:
             return hmac.digest(_key(value), message, "sha256")

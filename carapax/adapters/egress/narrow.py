@@ -9,13 +9,13 @@ an error names the host, never the secret.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
+from carapax.adapters.egress.loopback import is_loopback
 from carapax.adapters.egress.scrub import Scrubber
 from carapax.adapters.egress.swap import (
     BODY_BYTES,
@@ -92,21 +92,11 @@ def _checked_origin(url: httpx2.URL) -> Origin:
     return Origin(url.scheme, host, url.port or DEFAULT_PORTS[url.scheme])
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its spelling: localhost, 127.0.0.0/8, ::1. Nothing is looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request as it was checked: its headers, and where the placeholder stands."""
 
-    headers: list[Header]
+    headers: tuple[Header, ...]
     bearer: str  # the header that holds it, "" for none
     in_head: bool
     in_body: bool
@@ -164,7 +154,7 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
 
     async def _asked(self, request: httpx2.Request) -> Asked:
         """Where the placeholder stands. Raises Refused for any other place, and for a credential of the caller's own."""
-        headers = [(name.decode("ascii").lower(), value) for name, value in request.headers.raw]
+        headers = tuple((name.decode("ascii").lower(), value) for name, value in request.headers.raw)
         word = self._placeholder.encode()
         body = await self._body(request)
         kind = request.headers.get("content-type", "").encode("ascii", "replace")
@@ -210,16 +200,15 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
         if asked.in_head and value:
             target, headers = fill_head(self._spot, target, headers, word, value.encode())
         elif asked.bearer:
-            headers = [(name, text) for name, text in headers if name != asked.bearer]
+            headers = tuple((name, text) for name, text in headers if name != asked.bearer)
         elif asked.in_head or (asked.in_body and not value):
             raise _refused(f"There is no secret for {self._origin}.")
+        replaced = {"accept-encoding": b"identity"}
         if asked.in_body:
             body = fill_body(asked.kind, asked.body, word, value.encode())
             stream = httpx2.ByteStream(body)
-            headers = [(name, text) for name, text in headers if name != "content-length"]
-            headers.append(("content-length", b"%d" % len(body)))
-        headers = [(name, text) for name, text in headers if name != "accept-encoding"]
-        headers.append(("accept-encoding", b"identity"))
+            replaced["content-length"] = b"%d" % len(body)
+        headers = (*((name, text) for name, text in headers if name not in replaced), *replaced.items())
         seconds = self._timeout_ms / 1000
         connect = min(self._timeout_ms, CONNECT_MS) / 1000
         # Only the timeouts: other extensions could change the target or the server name of TLS.

@@ -66,7 +66,7 @@ def check_head(spot: Spot, target: bytes, headers: Sequence[Header], word: bytes
 
 def fill_head(
     spot: Spot, target: bytes, headers: Sequence[Header], word: bytes, value: bytes
-) -> tuple[bytes, list[Header]]:
+) -> tuple[bytes, tuple[Header, ...]]:
     """Target and headers with the secret in its place. They were checked before."""
     filled: list[Header] = []
     for name, text in headers:
@@ -77,7 +77,8 @@ def fill_head(
             filled.append((name, _BASIC + base64.b64encode(user + value)))
         else:
             filled.append((name, text.replace(word, value)))
-    return _without(spot, target, word, quote(value, safe="!$'()*,:;@~" if spot is Spot.PATH else "").encode()), filled
+    escaped = quote(value, safe="!$'()*,:;@~" if spot is Spot.PATH else "").encode()
+    return _without(spot, target, word, escaped), tuple(filled)
 
 
 def header_in_spot(spot: Spot, headers: Sequence[Header], word: bytes) -> str:
@@ -89,22 +90,23 @@ def check_body(spot: Spot, kind: bytes, body: bytes, word: bytes) -> bool:
     """Whether the placeholder stands in a body as it may. `kind` is its content type. Raises Misplaced."""
     if word not in body:
         return False
-    if spot is not Spot.BODY or len(body) > BODY_BYTES or _writer(kind) is None:
+    if spot is not Spot.BODY or len(body) > BODY_BYTES or body_writer(kind) is None:
         raise Misplaced("a placeholder stands in the body, where this service takes none")
     return True
 
 
 def fill_body(kind: bytes, body: bytes, word: bytes, value: bytes) -> bytes:
     """The body with the secret wherever the placeholder stands. It was checked before."""
-    write = _writer(kind)
+    write = body_writer(kind)
     return body if write is None else body.replace(word, write(value))
 
 
-def _writer(kind: bytes) -> Callable[[bytes], bytes] | None:
+def body_writer(kind: bytes) -> Callable[[bytes], bytes] | None:
+    """How a value is written in a body of this content type; None for one that has no form of its own."""
     kind = kind.lower().partition(b";")[0].strip()
     if kind == _FORM:
         return lambda value: quote_plus(value).encode()
-    return as_json if kind == b"application/json" or kind.endswith(b"+json") else None
+    return as_json if b"json" in kind else None
 
 
 def as_json(value: bytes) -> bytes:

@@ -29,6 +29,7 @@ from carapax.adapters.egress.proxy.request import (
 )
 from carapax.adapters.egress.proxy.way import OpenWay, Refusal
 from carapax.adapters.egress.proxy.wire import Closed, Wire
+from carapax.adapters.egress.swap import value_fault
 from carapax.core.terms.egress import Hop, Verdict
 from carapax.core.terms.error import CarapaxError, Malformed
 
@@ -208,9 +209,10 @@ class Conversation:
             value = await self._value_of(handle)
             if not value:
                 raise Refusal("egress.secret", f"The secret {handle} has no value. Set it with `carapax vault set`.")
-            if not value.isascii() or not value.isprintable():
+            spot = self._way.spot
+            if value_fault(spot, value) if spot else not (value.isascii() and value.isprintable()):
                 raise Refusal("egress.secret", f"The secret {handle} has characters that no header may hold.")
-            values[handle] = value.encode("ascii")
+            values[handle] = value.encode("utf-8")
         return values
 
     async def _reach(self, verdict: Verdict) -> Wire:

@@ -67,10 +67,12 @@ class Dial:
         self._dialler = dialler
         self._own = own
         self._extra = extra_authority
-        self._context: ssl.SSLContext | None = None
+        self._contexts: dict[bool, ssl.SSLContext] = {}
 
-    async def open(self, host: str, port: int, pinned: Sequence[str], *, tls: bool) -> tuple[Wire, str]:
-        """A wire to the service and the address behind it. Raises Forbidden, Unreachable."""
+    async def open(
+        self, host: str, port: int, pinned: Sequence[str], *, tls: bool, web: bool = True
+    ) -> tuple[Wire, str]:
+        """A wire to the service and the address behind it; `web` says that HTTP is spoken. Raises Forbidden, Unreachable."""
         addresses = [host] if is_address(host) else await self._found(host, port)
         for address in addresses:
             self.check(address, pinned)
@@ -79,8 +81,9 @@ class Dial:
         try:
             async with asyncio.timeout(DIAL_MS / 1000):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: wire, sock=sock, ssl=self.trust() if tls else None, server_hostname=host if tls else None
-                )
+                    lambda: wire, sock=sock, ssl=self.trust(web=web) if tls else None,
+                    server_hostname=host if tls else None,
+                )  # fmt: skip
         except ssl.SSLCertVerificationError as error:
             raise Unreachable(f"The certificate of {host} is not valid: {error.verify_message}.") from None
         except (OSError, TimeoutError):
@@ -112,11 +115,13 @@ class Dial:
                 continue
         raise Unreachable(f"{host} does not take connections on port {port}.")
 
-    def trust(self) -> ssl.SSLContext:
+    def trust(self, *, web: bool = True) -> ssl.SSLContext:
         """What services are verified against; loaded once, and ahead where the process will not be able to read it."""
-        if self._context is None:
-            self._context = ssl.create_default_context()
-            self._context.set_alpn_protocols(["http/1.1"])
+        context = self._contexts.get(web)
+        if context is None:
+            context = self._contexts[web] = ssl.create_default_context()
+            if web:  # a mail or chat server may end a connection that offers it HTTP
+                context.set_alpn_protocols(["http/1.1"])
             if self._extra:
-                self._context.load_verify_locations(cadata=self._extra)
-        return self._context
+                context.load_verify_locations(cadata=self._extra)
+        return context

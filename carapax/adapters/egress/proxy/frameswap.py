@@ -66,19 +66,16 @@ class FrameSwap:
         head = parse_request(raw, host, port, default_port)
         if not head.websocket:
             raise Malformed("a websocket begins with a request to upgrade")
-        target, fields = head.path.encode("ascii"), list(head.headers)
+        target, fields = head.path.encode("ascii"), head.headers
         if self._word:
             spot = Spot.HEADER if header_in_spot(Spot.HEADER, fields, self._word) else Spot.QUERY
             if check_head(spot, target, fields, self._word):
                 target, fields = fill_head(spot, target, fields, self._word, self._value)
         name = f"[{host}]" if ":" in host else host
         netloc = name if port == default_port else f"{name}:{port}"
-        own = [("host", netloc.encode("ascii")), ("upgrade", b"websocket"), ("connection", b"Upgrade")]
-        lines = [b"GET %b HTTP/1.1" % target]
-        lines += [
-            key.encode("ascii") + b": " + value
-            for key, value in own + [field for field in fields if field[0] not in ("host", "sec-websocket-extensions")]
-        ]
+        own = (("host", netloc.encode("ascii")), ("upgrade", b"websocket"), ("connection", b"Upgrade"))
+        kept = tuple((key, value) for key, value in fields if key not in ("host", "sec-websocket-extensions"))
+        lines = [b"GET %b HTTP/1.1" % target, *(key.encode("ascii") + b": " + value for key, value in own + kept)]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _frame(self) -> bytes:

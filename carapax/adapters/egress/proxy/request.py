@@ -9,19 +9,19 @@ only in a body that is held whole; no exception or reply holds a value.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote_plus
 
 from carapax.adapters.egress.proxy.body import Body, Look
 from carapax.adapters.egress.proxy.credentials import Mismatch, Slot, binding_fits, filled, slots_of
 from carapax.adapters.egress.proxy.head import Header, RequestHead
 from carapax.adapters.egress.proxy.way import OpenWay, Refusal
 from carapax.adapters.egress.proxy.wire import Wire
+from carapax.adapters.egress.swap import Misplaced, body_writer, check_head, fill_head
 from carapax.core.terms.egress import lease_digest
 from carapax.core.terms.error import Malformed
 from carapax.core.terms.signal import SignalKind
+from carapax.ports.egress import Spot
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SWAP_DROPS = frozenset({"accept-encoding", "range", "if-range"})
@@ -40,11 +40,13 @@ class Asked:
     look: Look
     slots: tuple[Slot, ...]
     in_body: tuple[str, ...]
+    own: tuple[Spot, str] | None = None  # of the gateway's own origin: the spot in the head, and its handle
 
     @property
     def handles(self) -> tuple[str, ...]:
         """The secrets it wants, each once."""
-        return tuple(dict.fromkeys((*(slot.handle for slot in self.slots), *self.in_body)))
+        own = () if self.own is None else (self.own[1],)
+        return tuple(dict.fromkeys((*own, *(slot.handle for slot in self.slots), *self.in_body)))
 
 
 class Holding:
@@ -78,8 +80,9 @@ async def read_request(
 ) -> Asked:
     """Read as much of the body as is held, and look. Raises Refusal, Malformed, Closed, TimeoutError."""
     try:
-        slots = slots_of(head, host, port, way.bindings, way.placeholders, way.watch)
-    except Mismatch as error:
+        own = _own_place(head, way)
+        slots = () if way.spot else slots_of(head, host, port, way.bindings, way.placeholders, way.watch)
+    except (Mismatch, Misplaced) as error:
         raise mismatch(str(error), host) from None
     _check_canaries(way, host, head.path.encode(), *(n.encode() + b":" + v for n, v in head.headers))
     if way.bytes_up + head.length > way.allowance.bytes_up:
@@ -94,12 +97,21 @@ async def read_request(
     if way.looks and not body.done:
         async with asyncio.timeout(body_s):
             held, found = await _hold(body, look, way, host, stall_s, holding)
-    asked = Asked(head, host, port, held, body, look, slots, ())
+    asked = Asked(head, host, port, held, body, look, slots, (), own)
     if held and body.done and not encoding:
         _check_canaries(way, host, held)
         found += way.watch.found_in_text(held)
     asked.in_body = _bound_in_body(asked, way, found)
     return asked
+
+
+def _own_place(head: RequestHead, way: OpenWay) -> tuple[Spot, str] | None:
+    if way.spot is None:
+        return None
+    for handle, word in way.placeholders.items():
+        if check_head(way.spot, head.path.encode("ascii"), head.headers, word.encode()):
+            return way.spot, handle
+    return None
 
 
 async def _hold(
@@ -157,11 +169,11 @@ def render_request(asked: Asked, values: Mapping[str, bytes], words: Mapping[str
     drops = {"host"} | (_SWAP_DROPS if plain else set())
     if head.websocket:
         drops |= {"sec-websocket-extensions"}
-    fields = [
-        (name, value)
-        for name, value in filled(head.headers, asked.slots, values)
-        if name not in drops and not name.startswith("carapax-")
-    ]
+    target, headers = head.path.encode("ascii"), filled(head.headers, asked.slots, values)
+    if asked.own is not None:
+        spot, handle = asked.own
+        target, headers = fill_head(spot, target, headers, words[handle].encode(), values[handle])
+    fields = [(name, value) for name, value in headers if name not in drops and not name.startswith("carapax-")]
     body = _with_secrets(asked, values, words)
     fields += _framing(asked, len(body))
     if plain:
@@ -170,7 +182,7 @@ def render_request(asked: Asked, values: Mapping[str, bytes], words: Mapping[str
         fields += [("connection", b"upgrade"), ("upgrade", b"websocket")]
     name = f"[{asked.host}]" if ":" in asked.host else asked.host
     netloc = name if asked.port == 443 else f"{name}:{asked.port}"
-    lines = [f"{head.method} {head.path} HTTP/1.1".encode("ascii"), b"host: " + netloc.encode("ascii")]
+    lines = [b"%b %b HTTP/1.1" % (head.method.encode("ascii"), target), b"host: " + netloc.encode("ascii")]
     lines += [key.encode("ascii") + b": " + value for key, value in fields]
     start = b"\r\n".join(lines) + b"\r\n\r\n"
     if not asked.body.done and head.framing == "chunked":
@@ -190,14 +202,9 @@ def _framing(asked: Asked, held: int) -> list[Header]:
 
 def _with_secrets(asked: Asked, values: Mapping[str, bytes], words: Mapping[str, str]) -> bytes:
     body = asked.held
-    kind = (asked.head.value("content-type") or b"").lower()
+    write = body_writer(asked.head.value("content-type") or b"") or bytes
     for handle in asked.in_body:
-        value = values[handle]
-        if kind.startswith(b"application/x-www-form-urlencoded"):
-            value = quote_plus(value).encode()
-        elif b"json" in kind:
-            value = json.dumps(value.decode("ascii"))[1:-1].encode()
-        body = body.replace(words[handle].encode(), value)
+        body = body.replace(words[handle].encode(), write(values[handle]))
     return body
 
 

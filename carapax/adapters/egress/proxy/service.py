@@ -22,14 +22,17 @@ from carapax.adapters.egress.proxy.conversation import Conversation, Patience
 from carapax.adapters.egress.proxy.dial import Dial
 from carapax.adapters.egress.proxy.disguise import Watch
 from carapax.adapters.egress.proxy.door import Door
+from carapax.adapters.egress.proxy.lines import Lines
 from carapax.adapters.egress.proxy.linkend import LinkEnd
 from carapax.adapters.egress.proxy.spelling import parse_host
-from carapax.adapters.egress.proxy.way import OpenWay, OwnOrigin, key_bindings, make_placeholders
+from carapax.adapters.egress.proxy.way import OpenWay, OwnOrigin, make_placeholders
 from carapax.adapters.egress.proxy.wire import Wire
-from carapax.core.terms.egress import Allowance, Hop, Lease, Verdict
+from carapax.adapters.egress.swap import BODY_BYTES
+from carapax.core.terms.egress import Allowance, Binding, Hop, Lease, Verdict
 from carapax.core.terms.error import EgressUnavailable, Malformed
 from carapax.core.terms.ids import CallId
 from carapax.core.terms.signal import SignalKind
+from carapax.ports.egress import Spot
 from carapax.ports.vault import Secrets
 
 WAYS = 512
@@ -57,6 +60,7 @@ class Service:
         self._find_held = find_held
         self._patience = patience
         self._ways: dict[str, OpenWay] = {}
+        self._lines = Lines(dial, self._value, self._misplaced)
         self._canaries = Watch({})
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -65,6 +69,7 @@ class Service:
         try:
             await self._link.run({"ready": True})
         finally:
+            self._lines.close()
             for way in self._ways.values():
                 way.close()
             for task in self._tasks:
@@ -81,7 +86,9 @@ class Service:
             "cut": lambda order, _: self._cut(order["session"]),
             "watch": lambda order, _: self._watch(order["values"]),
             "find_held": lambda order, _: self._held(str(order["text"])),
-            "unlock": lambda order, _: self._unlock(str(order["passphrase"])),
+            "line": lambda order, sockets: self._lines.open(order, _socket(sockets)),
+            "check_mac": lambda order, _: self._lines.check_mac(order),
+            "make_mac": lambda order, _: self._lines.make_mac(order),
         }
         try:
             answer = orders[frame["op"]](frame, descriptors)
@@ -122,16 +129,19 @@ class Service:
 
     def _origin(self, frame: Frame) -> Any:
         host, port, handle = parse_host(frame["host"]), int(frame["port"]), str(frame["handle"])
+        spot = Spot(frame["spot"])
+        in_body = spot is Spot.BODY and bool(handle)
         most = 1 << 62
         self._ways[frame["token"]] = OpenWay(
             token=frame["token"],
             call=CallId(""),
             session="",
-            allowance=Allowance(most, 1, most, most, 0),
+            allowance=Allowance(most, 1, most, most, BODY_BYTES if in_body else 0),
             gate=OwnOrigin(host, port),
-            bindings=key_bindings(handle, host, port) if handle else (),
+            bindings=(Binding(handle, host, port, header="", body=True),) if in_body else (),
             placeholders={handle: str(frame["placeholder"])} if handle else {},
-            looks=False,
+            looks=in_body,
+            spot=spot,
         )
         return True
 
@@ -189,7 +199,7 @@ class Service:
     def _watch(self, values: Mapping[str, str]) -> Any:
         self._canaries = Watch({str(name): str(value).encode() for name, value in values.items()})
         for way in self._ways.values():
-            if way.looks:
+            if way.call:  # what the owner's own services are told was looked through before it came here
                 way.canaries = self._canaries
         return True
 
@@ -204,12 +214,8 @@ class Service:
                     values[handle] = value
         return self._find_held(text, values)
 
-    async def _unlock(self, passphrase: str) -> bool:
-        unlock = getattr(self._secrets, "unlock", None)
-        if unlock is None:
-            return False
-        # In a thread: a passphrase is stretched slowly on purpose.
-        return await asyncio.to_thread(unlock, passphrase) is not False
+    def _misplaced(self, host: str, reason: str) -> None:
+        LinkGate(self._link).saw(CallId(""), SignalKind.MISMATCH, 1, f"egress.line {host}: {reason}")
 
     async def _value(self, handle: str) -> str | None:
         if self._secrets is None:

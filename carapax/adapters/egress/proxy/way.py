@@ -8,18 +8,19 @@ Laws: a closed way carries nothing; a lease is used once; every refusal of the p
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from carapax.adapters.egress.loopback import is_loopback
 from carapax.adapters.egress.proxy.authority import Authority
 from carapax.adapters.egress.proxy.disguise import Watch
 from carapax.adapters.egress.proxy.wire import Wire
 from carapax.core.terms.egress import Allowance, Binding, Hop, Lease, Traffic, Verdict
 from carapax.core.terms.ids import CallId
 from carapax.core.terms.signal import SignalKind
+from carapax.ports.egress import Spot
 
 CONNECTIONS = 256
 """Most connections of one way at a time."""
@@ -31,7 +32,6 @@ HELD_BYTES = 16_777_216
 REPORT_BYTES = 65_536
 """Bytes that go up before they are reported within one request or tunnel."""
 
-KEY_HEADERS = (("authorization", "Bearer "), ("x-api-key", ""), ("x-goog-api-key", ""), ("api-key", ""))
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -78,6 +78,7 @@ class OpenWay:
     leased: bool = False
     canaries: Watch = field(default_factory=lambda: Watch({}))
     looks: bool = True  # whether bodies are looked through
+    spot: Spot | None = None  # of the gateway's own origin: where its one secret goes; bindings say so elsewhere
     authority: Authority | None = None
     watch: Watch = field(init=False)
     closed: bool = False
@@ -204,22 +205,12 @@ class OwnOrigin:
     async def judge(self, call: CallId, hop: Hop) -> Verdict:
         if (hop.host, hop.port) != (self._host, self._port):
             return Verdict(False, "egress.origin", f"This connection reaches {self._host}:{self._port} only.")
-        pinned = EVERYWHERE if not _loops(self._host) else ("127.0.0.0/8", "::1/128")
-        return Verdict(True, "egress.origin", pinned=pinned)
+        return Verdict(True, "egress.origin", pinned=pinned_for(self._host))
 
     def saw(self, call: CallId, kind: SignalKind, amount: int = 1, detail: str = "") -> None:
         """Nothing is counted for the owner's own service."""
 
 
-def _loops(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def key_bindings(handle: str, host: str, port: int) -> tuple[Binding, ...]:
-    """Where the key of the owner's own model service may stand."""
-    return tuple(Binding(handle, host, port, header=header, prefix=prefix) for header, prefix in KEY_HEADERS)
+def pinned_for(host: str) -> tuple[str, ...]:
+    """The networks in which the address of a host that the owner set may lie; this machine's names stay on it."""
+    return ("127.0.0.0/8", "::1/128") if is_loopback(host) else EVERYWHERE

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carapax.adapters.egress.narrow import NarrowClient, is_loopback, origin_of
+from carapax.adapters.egress.loopback import is_loopback
+from carapax.adapters.egress.narrow import NarrowClient, origin_of
 from carapax.adapters.egress.scrub import Scrubber
 from carapax.core.terms.error import CarapaxError, Refused
 from tests.fakes.direct_egress import DirectEgress, open_client
