@@ -45,9 +45,9 @@ FAILURES = (sqlite3.Error, UnicodeDecodeError)
 _FOREIGN_KEY = sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 
 
-def unavailable(error: Failure, path: str) -> StoreUnavailable:
+def unavailable(error: Exception, path: str) -> StoreUnavailable:
     """The error a person sees for a database error."""
-    known: Failure | None = None if isinstance(error, UnicodeDecodeError) else error
+    known = None if isinstance(error, UnicodeDecodeError) else error
     code = getattr(known, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT if known is None else None)
     name = getattr(known, "sqlite_errorname", "SQLITE_CORRUPT" if known is None else type(error).__name__)
     what, next_step = _MEANING.get((code or 0) & 0xFF, _OTHER)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from carapax.adapters.store.faults import FAILURES, Failure, refused, spoils, unavailable
 from carapax.adapters.store.link import Link
 from carapax.core.terms.error import StoreUnavailable
 
@@ -44,9 +43,8 @@ def closed() -> StoreUnavailable:
 class Lane:
     """Runs work on one connection in one thread, in order."""
 
-    def __init__(self, name: str, link: Link, path: str, *, writes: bool) -> None:
+    def __init__(self, name: str, link: Link, *, writes: bool) -> None:
         self._link = link
-        self._path = path
         self._serve = self._serve_writes if writes else self._serve_reads
         self._queue: SimpleQueue[_Piece | None] = SimpleQueue()
         self._gate = threading.Lock()
@@ -96,8 +94,14 @@ class Lane:
         return batch
 
     def _serve_reads(self, batch: list[_Piece]) -> None:
+        reached = True  # a server that is gone is looked for once, not once for each caller
         for piece in batch:
             self._attempt(piece)
+            if reached and self._link.lost and self._link.spoils(piece.error):
+                reached = self._link.revive()
+                if reached:
+                    piece.error = None
+                    self._attempt(piece)
             self._explain(piece)
 
     def _attempt(self, piece: _Piece) -> None:
@@ -106,75 +110,75 @@ class Lane:
         except Exception as error:  # noqa: BLE001 - broad: a lane serves every caller; one defect must not end it
             piece.value, piece.error = None, error
 
-    def _serve_writes(self, batch: list[_Piece]) -> None:
+    def _serve_writes(self, batch: list[_Piece]) -> Exception | None:
+        """Serve them together; the failure when not even a beginning could be made."""
         try:
-            self._link.raw.execute("BEGIN IMMEDIATE")
-        except FAILURES as error:
+            self._link.begin()
+        except self._link.failures as error:
             self._fail(batch, error)
-            return
+            return error
         broken = self._in_savepoints(batch) if len(batch) > 1 else self._alone(batch[0])
         if broken and len(batch) > 1:
-            self._roll_back()
-            for piece in batch:
-                piece.value = piece.error = None
-                self._serve_writes([piece])
-            return
+            self._link.roll_back()
+            self._one_by_one(batch)
+            return None
         if broken or (len(batch) == 1 and batch[0].error is not None):
-            self._roll_back()
+            self._link.roll_back()
         else:
             self._commit(batch)
         for piece in batch:
             self._explain(piece)
+        return None
+
+    def _one_by_one(self, batch: list[_Piece]) -> None:
+        for number, piece in enumerate(batch):
+            piece.value = piece.error = None
+            failure = self._serve_writes([piece])
+            if failure is not None:  # it would be the same for the rest, after as long a wait
+                self._fail(batch[number + 1 :], failure)
+                return
 
     def _alone(self, piece: _Piece) -> bool:
         self._attempt(piece)
-        return spoils(piece.error)
+        return self._link.spoils(piece.error)
 
     def _in_savepoints(self, batch: list[_Piece]) -> bool:
         """Whether the database failed, so that the transaction cannot be trusted."""
-        execute = self._link.raw.execute
         try:
             for piece in batch:
-                execute("SAVEPOINT piece")
+                self._link.mark()
                 self._attempt(piece)
                 if piece.error is not None:
-                    if spoils(piece.error):
+                    if self._link.spoils(piece.error):
                         return True
-                    execute("ROLLBACK TO piece")
-                execute("RELEASE piece")
-        except FAILURES:
+                    self._link.undo()
+                self._link.keep()
+        except self._link.failures:
             return True
         return False
 
     def _commit(self, batch: list[_Piece]) -> None:
         try:
-            self._link.raw.execute("COMMIT")
-        except FAILURES as error:
-            self._roll_back()
+            self._link.commit()
+        except self._link.failures as error:
+            self._link.roll_back()
             self._fail([p for p in batch if p.error is None], error)
             return
         for after in {p.after for p in batch if p.error is None and p.after is not None}:
             try:
                 after(self._link)
-            except FAILURES:  # what was asked is committed; tidying waits for the next time
+            except self._link.failures:  # what was asked is committed; tidying waits for the next time
                 continue
 
-    def _roll_back(self) -> None:
-        # SQLite may have rolled back by itself (full disk, I/O error); a second time would be an error.
-        if self._link.raw.in_transaction:
-            try:
-                self._link.raw.execute("ROLLBACK")
-            except FAILURES:
-                return
-
-    def _fail(self, batch: list[_Piece], error: Failure) -> None:
+    def _fail(self, batch: list[_Piece], error: Exception) -> None:
         for piece in batch:
-            piece.value, piece.error = None, unavailable(error, self._path)
+            piece.value, piece.error = None, self._link.unavailable(error)
 
     def _explain(self, piece: _Piece) -> None:
         error = piece.error
-        if isinstance(error, Failure | UnicodeEncodeError | OverflowError):
-            piece.error = refused(error, self._path)
+        expected = (*self._link.failures, UnicodeEncodeError, OverflowError)
+        if isinstance(error, Exception) and isinstance(error, expected):
+            piece.error = self._link.refused(error)
 
 
 def _deliver(batch: list[_Piece]) -> None:

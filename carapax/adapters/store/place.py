@@ -2,7 +2,7 @@
 
 Layer: adapters/store. Owns the address in the settings, the file's creation (mode 0600, so that no other
 user reads a conversation; WAL and shared-memory files take its mode) and the checks before SQLite sees it.
-Absent: PostgreSQL; the tables are written for it, the connection is not.
+Absent: a PostgreSQL server's address (see `postgres_place`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def find_path(address: str) -> str:
     if "://" in address:
         kind, _, rest = address.partition("://")
         if kind != "sqlite":
-            raise _unusable("this release keeps its database in an SQLite file only")
+            raise _unusable("the database address names neither a file nor a PostgreSQL server")
         path = rest.removeprefix("/") if rest.startswith("/") else ""
     if not path or path == ":memory:":
         raise _unusable("the database address names no file")
@@ -29,7 +29,9 @@ def find_path(address: str) -> str:
 
 
 def _unusable(what: str) -> StoreUnavailable:
-    return StoreUnavailable(what, next_step="Give a path, or sqlite:/// and a path, in the settings.")
+    return StoreUnavailable(
+        what, next_step="Give a path, sqlite:/// and a path, or a postgresql:// address in the settings."
+    )
 
 
 def prepare_file(path: str) -> None:

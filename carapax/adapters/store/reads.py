@@ -115,18 +115,21 @@ def find_approval(link: Link, call: CallId) -> Approval | None:
     return None if found is None else rows.approval_of(found)
 
 
-def content_labels(link: Link, digests: Sequence[Digest]) -> dict[Digest, Label]:
-    """The kept labels, by digest; a long question is put in pieces of 200."""
+def content_labels(link: Link, digests: Sequence[Digest], *, to_write: bool = False) -> dict[Digest, Label]:
+    """The kept labels, by digest; a long question is put in pieces of 200. `to_write` locks their rows."""
+    one, some = sqlite_text.content_label, sqlite_text.some_content_labels
+    if to_write:
+        one, some = sqlite_text.kept_label, sqlite_text.some_kept_labels
     found: list[Row] = []
     if len(digests) <= SINGLY:
         for digest in digests:
-            found += link.rows(sqlite_text.content_label, digest=digest)
+            found += link.rows(one, digest=digest)
     else:
-        names = sqlite_text.some_content_labels.names
+        names = some.names
         for start in range(0, len(digests), len(names)):
             piece = digests[start : start + len(names)]
             padded = [*piece, *[piece[-1]] * (len(names) - len(piece))]
-            found += link.rows(sqlite_text.some_content_labels, **dict(zip(names, padded, strict=True)))
+            found += link.rows(some, **dict(zip(names, padded, strict=True)))
     return {Digest(row[0]): rows.label_of(row) for row in found}
 
 
@@ -167,12 +170,3 @@ def _first(row: Row | None) -> int:
     if row is None:
         raise rows.unreadable("a counter", "it is missing")
     return int(row[0])
-
-
-def find_damage(link: Link) -> str:
-    """The first fault of the whole file that SQLite's own check finds, or ""."""
-    found: Row | None = link.raw.execute("PRAGMA quick_check(1)").fetchone()
-    if found is None or found[0] != "ok":
-        return "no answer" if found is None else str(found[0])[:200]
-    orphan = link.raw.execute("PRAGMA foreign_key_check").fetchone()
-    return "" if orphan is None else f"a row of {orphan[0]} belongs to no session"

@@ -24,6 +24,7 @@ from sqlalchemy import (
     text,
     true,
 )
+from sqlalchemy.dialects.postgresql import TEXT as SERVER_TEXT
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -32,6 +33,8 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 metadata = MetaData(naming_convention=NAMES)
+# On PostgreSQL texts are compared by their bytes: a newer collation of the system never spoils an index.
+TEXT = Text().with_variant(SERVER_TEXT(collation="C"), "postgresql")
 
 
 def _row() -> Column[int]:
@@ -39,7 +42,7 @@ def _row() -> Column[int]:
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
+    return Column(name, TEXT, nullable=False)
 
 
 def _number(name: str) -> Column[int]:
@@ -48,7 +51,7 @@ def _number(name: str) -> Column[int]:
 
 def _later(name: str, default: str) -> Column[str]:
     """A text that rows of an earlier schema did not have."""
-    return Column(name, Text, nullable=False, server_default=default)
+    return Column(name, TEXT, nullable=False, server_default=default)
 
 
 def _later_number(name: str, default: int) -> Column[int]:
@@ -60,7 +63,7 @@ def _usage() -> list[Column[int]]:
 
 
 def _session() -> Column[str]:
-    return Column("session", Text, ForeignKey("sessions.id"), nullable=False)
+    return Column("session", TEXT, ForeignKey("sessions.id"), nullable=False)
 
 
 sessions = Table(
@@ -71,7 +74,7 @@ sessions = Table(
     _text("name"),
     _text("name_folded"),
     _text("owner"),
-    Column("conversation", Text),
+    Column("conversation", TEXT),
     _number("created_ms"),
     _number("updated_ms"),
     _number("turns"),
@@ -97,7 +100,7 @@ turns = Table(
     _number("started_ms"),
     Column("ended_ms", BigInteger),
     *_usage(),
-    Column("key", Text),
+    Column("key", TEXT),
     Column("undoable", Boolean, nullable=False),
     UniqueConstraint("id"),
     UniqueConstraint("session", "number"),
@@ -122,11 +125,11 @@ parts = Table(
     _number("seq"),
     _text("kind"),
     _text("text"),
-    Column("folded", Text),  # only where folding does more than ASCII lower case
+    Column("folded", TEXT),  # only where folding does more than ASCII lower case
     _text("label"),
     _number("created_ms"),
     _text("tool"),
-    Column("call", Text),
+    Column("call", TEXT),
     UniqueConstraint("session", "seq"),
 )
 
@@ -140,9 +143,9 @@ calls = Table(
     _text("tool"),
     _text("summary"),
     _number("entry"),
-    Column("outcome", Text),
+    Column("outcome", TEXT),
     Column("receipt_entry", BigInteger),
-    Column("changes", Text),
+    Column("changes", TEXT),
     UniqueConstraint("id"),
     Index(None, "session"),
     Index(None, "turn"),
@@ -166,7 +169,7 @@ approvals = Table(
     _number("asked_ms"),
     _number("deadline_ms"),
     _text("state"),
-    Column("answered_by", Text),
+    Column("answered_by", TEXT),
     Column("answered_ms", BigInteger),
     _later("blanks", "[]"),
     _later("choices", "[]"),
@@ -202,12 +205,12 @@ tokens = Table(
     UniqueConstraint("hash"),
 )
 
-days = Table("days", metadata, Column("day", Text, primary_key=True), *_usage())
+days = Table("days", metadata, Column("day", TEXT, primary_key=True), *_usage())
 
-counters = Table("counters", metadata, Column("name", Text, primary_key=True), _number("count"))
+counters = Table("counters", metadata, Column("name", TEXT, primary_key=True), _number("count"))
 
 # What protects outlives a session: neither of these belongs to one.
-content_labels = Table("content_labels", metadata, Column("digest", Text, primary_key=True), _text("label"))
+content_labels = Table("content_labels", metadata, Column("digest", TEXT, primary_key=True), _text("label"))
 
 tallies = Table(
     "tallies",
@@ -270,8 +273,8 @@ places = Table(
 notes = Table(
     "notes",
     metadata,
-    Column("channel", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("channel", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
 

@@ -1,7 +1,7 @@
-"""SqlStore: the store port on an SQLite file.
+"""SqlStore: the store port on an SQLite file, or on a PostgreSQL server that several gateways may share.
 
-Layer: adapters/store. One lane writes, one answers the short questions, one does what takes long (search,
-whole-file check), so that a search delays no turn. Every write is on the disk when it returns.
+Layer: adapters/store. One lane writes, one answers the short questions, one does what takes long (search, list of
+work, whole check), so that a search delays no turn. Every write is on the disk when it returns.
 Absent: the turn machine, who may do what, and what a label means.
 Law: raises StoreUnavailable, and then nothing of that call was written.
 """
@@ -9,15 +9,14 @@ Law: raises StoreUnavailable, and then nothing of that call was written.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from carapax.adapters.store import people, reads, rules, works, writes
-from carapax.adapters.store.faults import FAILURES, unavailable
+from carapax.adapters.store import faults, people, reads, rules, works, writes
 from carapax.adapters.store.lane import Lane
 from carapax.adapters.store.link import Link, connect
 from carapax.adapters.store.place import find_path, prepare_file
+from carapax.adapters.store.postgres_place import find_server, names_server
 from carapax.adapters.store.versions import ensure
 from carapax.core.terms.action import Change
 from carapax.core.terms.approval import Approval, ApprovalState
@@ -35,31 +34,25 @@ from carapax.ports.store import Account, KnownPlace, NewPart, OpenCall, Pairing,
 class SqlStore:
     """Made by `open`; ended by `close`."""
 
-    def __init__(self, path: str, clock: Clock, links: tuple[Link, Link, Link]) -> None:
-        self.path = path
+    def __init__(self, clock: Clock, links: tuple[Link, Link, Link]) -> None:
         self._clock = clock
         writing, reading, long = links
-        self._writer = Lane("store-writer", writing, path, writes=True)
-        self._reader = Lane("store-reader", reading, path, writes=False)
-        self._long = Lane("store-long-reader", long, path, writes=False)
+        self._described = long.describe()
+        self._writer = Lane("store-writer", writing, writes=True)
+        self._reader = Lane("store-reader", reading, writes=False)
+        self._long = Lane("store-long-reader", long, writes=False)
 
     @classmethod
     def open(cls, address: str, clock: Clock) -> SqlStore:
-        """Open or create the database at a path or `sqlite:///…` address. Blocks. Raises StoreUnavailable."""
-        path = find_path(address)
-        prepare_file(path)
-        ensure(path)
-        links: list[Link] = []
+        """Open or create the database: a path, `sqlite:///…`, or `postgresql://…`. Blocks. Raises StoreUnavailable."""
+        writing, reading, long = links = _links(address)
         try:
-            for read_only in (False, True, True):
-                links.append(connect(path, read_only=read_only))
-            writes.prune_tallies(links[0], clock.now_ms())
-        except FAILURES as error:
+            writes.prune_tallies(writing, clock.now_ms())
+        except writing.failures as error:
             for link in links:
                 link.close()
-            raise unavailable(error, path) from error
-        writing, reading, long = links
-        return cls(path, clock, (writing, reading, long))
+            raise writing.unavailable(error) from error
+        return cls(clock, (writing, reading, long))
 
     async def close(self) -> None:
         """Finish what was asked, then close. Later calls raise StoreUnavailable."""
@@ -67,17 +60,16 @@ class SqlStore:
             await asyncio.to_thread(lane.close)
 
     async def check(self) -> Check:
-        """Look through the whole file; takes as long as reading it."""
+        """Look through the whole database; takes as long as reading it."""
         began_ms = self._clock.monotonic_ms()
         try:
-            damage = await self._long.run(reads.find_damage)
-            next_step = "Stop the gateway and put a backup in the file's place."
+            damage, next_step = await self._long.run(lambda link: link.find_damage())
         except CarapaxError as error:
             damage, next_step = error.what, error.next_step
         took_ms = self._clock.monotonic_ms() - began_ms
         if damage:
             return Check("store", Standing.FAILED, damage, next_step, took_ms)
-        return Check("store", Standing.OK, f"SQLite {sqlite3.sqlite_version}, {self.path}", "", took_ms)
+        return Check("store", Standing.OK, self._described, "", took_ms)
 
     # sessions
     async def open_session(self, session: SessionId, owner: PrincipalId, conversation: str, now_ms: int) -> Session:
@@ -345,3 +337,32 @@ class SqlStore:
     async def counts(self) -> dict[str, int]:
         """Rows by kind, from counters."""
         return await self._reader.run(reads.counts)
+
+
+def _links(address: str) -> tuple[Link, Link, Link]:
+    """A writing and two reading connections to a database of today's version."""
+    connect_one: Callable[[bool], Link]
+    if names_server(address):
+        server = find_server(address)
+        # Imported here: the driver is for those who keep the store on PostgreSQL.
+        from carapax.adapters.store import postgres_faults, postgres_link, postgres_versions
+
+        postgres_versions.ensure(server)
+        failures, unavailable = postgres_faults.FAILURES, partial(postgres_faults.unavailable, name=server.name)
+        connect_one = lambda read_only: postgres_link.ServerLink(server, read_only=read_only)  # noqa: E731
+    else:
+        path = find_path(address)
+        prepare_file(path)
+        ensure(path)
+        failures, unavailable = faults.FAILURES, partial(faults.unavailable, path=path)
+        connect_one = lambda read_only: connect(path, read_only=read_only)  # noqa: E731
+    made: list[Link] = []
+    try:
+        for read_only in (False, True, True):
+            made.append(connect_one(read_only))
+    except failures as error:
+        for link in made:
+            link.close()
+        raise unavailable(error) from error
+    writing, reading, long = made
+    return writing, reading, long

@@ -2,7 +2,8 @@
 
 Layer: adapters/store. Owns the SQL, as SQLAlchemy Core elements compiled ahead of time (see `generate`).
 Absent: values; they are only ever bound, never put into the text.
-Law: each read is bounded by a limit or a unique key, and served by an index of `schema`.
+Laws: each read is bounded by a limit or a unique key, and served by an index of `schema`; whatever is read to be
+written locks its row (`FOR UPDATE`, which SQLite's single writer does not need and its dialect leaves out).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     Insert,
-    Integer,
     Table,
     bindparam,
     func,
@@ -63,16 +63,29 @@ def _put(table: Table, *key: str) -> Insert:
     return new.on_conflict_do_update(index_elements=key, set_={n: new.excluded[n] for n in values if n not in key})
 
 
+def _add(table: Table, *key: str) -> Insert:
+    """Insert, or do nothing when the key is there."""
+    values: dict[str, BindParameter[object]] = {c.name: bindparam(c.name) for c in table.columns if c.name != "row"}
+    return insert_or(table).inline().values(values).on_conflict_do_nothing(index_elements=key)
+
+
 def _pick(table: Table, names: tuple[str, ...]) -> list[Column[object]]:
     return [table.c[name] for name in names]
 
 
 def _limit() -> BindParameter[int]:
-    return bindparam("limit", type_=Integer)
+    return bindparam("limit", type_=BigInteger)
 
 
 def _grown(table: Table) -> dict[str, ColumnElement[int]]:
     return {name: table.c[name] + bindparam(f"more_{name}", type_=BigInteger) for name in USAGE}
+
+
+def _grow_day() -> Insert:
+    """The day's first figures, or more on top of what it has."""
+    new = insert_or(days).inline().values({c.name: bindparam(c.name) for c in days.columns})
+    grown = {name: days.c[name] + new.excluded[name] for name in USAGE}
+    return new.on_conflict_do_update(index_elements=["day"], set_=grown)
 
 
 # sessions
@@ -86,7 +99,7 @@ _NEWEST = _SESSION.where(sessions.c.owner == bindparam("owner")).order_by(
     sessions.c.updated_ms.desc(), sessions.c.row.desc()
 )
 sessions_of_owner = _NEWEST.limit(_limit())
-session_places = select(sessions.c.turns, sessions.c.parts).where(sessions.c.id == bindparam("id"))
+session_places = select(sessions.c.turns, sessions.c.parts).where(sessions.c.id == bindparam("id")).with_for_update()
 name_session = (
     update_of(sessions)
     .where(sessions.c.id == bindparam("id_"))
@@ -104,7 +117,7 @@ def _search() -> ClauseElement:
     newest = (
         select(parts.c.session, func.coalesce(parts.c.folded, parts.c.text).label("body"))
         .order_by(parts.c.row.desc())
-        .limit(bindparam("scanned", type_=Integer))
+        .limit(bindparam("scanned", type_=BigInteger))
         .subquery()
     )
     pattern: BindParameter[str] = bindparam("pattern")
@@ -133,7 +146,9 @@ unfinished_of_session = (
     )
     .limit(_limit())
 )
-turn_standing = select(*_pick(turns, ("session", "number", "state", *USAGE))).where(turns.c.id == bindparam("id"))
+turn_standing = (
+    select(*_pick(turns, ("session", "number", "state", *USAGE))).where(turns.c.id == bindparam("id")).with_for_update()
+)
 move_turn = (
     update_of(turns)
     .where(turns.c.id == bindparam("id_"))
@@ -161,7 +176,7 @@ parts_before = (
 
 # calls
 insert_call = _insert(calls)
-call_standing = select(calls.c.turn, calls.c.outcome).where(calls.c.id == bindparam("id"))
+call_standing = select(calls.c.turn, calls.c.outcome).where(calls.c.id == bindparam("id")).with_for_update()
 close_call = (
     update_of(calls)
     .where(calls.c.id == bindparam("id_"))
@@ -182,7 +197,7 @@ calls_of_turn = select(calls.c.id, calls.c.outcome).where(calls.c.turn == bindpa
 # approvals
 _APPROVAL = select(*[c for c in approvals.columns if c.name != "row"])
 insert_approval = _insert(approvals)
-approval_by_id = _APPROVAL.where(approvals.c.id == bindparam("id"))
+approval_by_id = _APPROVAL.where(approvals.c.id == bindparam("id")).with_for_update()
 approvals_newest = _APPROVAL.order_by(approvals.c.row.desc()).limit(_limit())
 approvals_in_state = approvals_newest.where(approvals.c.state == bindparam("state"))
 approval_of_call = approvals_newest.where(approvals.c.call == bindparam("call"))
@@ -204,7 +219,9 @@ agree_approval = update_of(approvals).where(approvals.c.id == bindparam("id_")).
 _CONTENT = select(content_labels.c.digest, content_labels.c.label)
 content_label = _CONTENT.where(content_labels.c.digest == bindparam("digest"))
 some_content_labels = _CONTENT.where(content_labels.c.digest.in_([bindparam(f"d{n}") for n in range(CHUNK)]))
-insert_content_label = _insert(content_labels)
+kept_label = content_label.with_for_update()
+some_kept_labels = some_content_labels.order_by(content_labels.c.digest).with_for_update()
+insert_content_label = _add(content_labels, "digest")
 set_content_label = (
     update_of(content_labels).where(content_labels.c.digest == bindparam("digest_")).values(label=bindparam("label"))
 )
@@ -232,9 +249,8 @@ revoke_token = update_of(tokens).where(tokens.c.id == bindparam("id_")).values(r
 touch_token = update_of(tokens).where(tokens.c.id == bindparam("id_")).values(last_used_ms=bindparam("last_used_ms"))
 
 # days and counters
+grow_day = _grow_day()
 day_usage = select(*_pick(days, USAGE)).where(days.c.day == bindparam("day"))
-grow_day = update_of(days).where(days.c.day == bindparam("day_")).values(**_grown(days))
-insert_day = _insert(days)
 counter = select(counters.c.count).where(counters.c.name == bindparam("name"))
 add_to_counter = (
     update_of(counters)
@@ -273,12 +289,7 @@ drop_places = delete_from(places).where(places.c.channel == bindparam("channel")
 # work
 _WORK = select(*[c for c in works.columns if c.name != "row"])
 _ONE_WORK = (works.c.kind == bindparam("kind_"), works.c.key == bindparam("key_"))
-insert_work = (
-    insert_or(works)
-    .inline()
-    .values({c.name: bindparam(c.name) for c in works.columns if c.name != "row"})
-    .on_conflict_do_nothing(index_elements=["kind", "key"])
-)
+insert_work = _add(works, "kind", "key")
 work_by_key = _WORK.where(*_ONE_WORK)
 move_work = (
     update_of(works)

@@ -1,4 +1,4 @@
-"""Upgrade: run alembic's revisions on an older file, all of them in one transaction.
+"""Upgrade: run alembic's revisions on an older database, all of them in one transaction.
 
 Layer: adapters/store. The only module that imports alembic; `versions` imports it only when it is needed.
 """
@@ -45,6 +45,26 @@ def upgrade(path: str, scripts: Path, head: str, copy: str) -> None:
         raise StoreUnavailable(
             f"the database {path} could not be brought to schema {head} ({type(error).__name__})",
             kept=f"The database is as it was; a copy is kept as {copy}.",
+            next_step="Install the release you had before, and report this.",
+        ) from error
+
+
+def upgrade_server(words: str, name: str, gate: int, scripts: Path, head: str) -> None:
+    """Bring a PostgreSQL database to `head` while nobody else writes; on an error it is as it was. Raises StoreUnavailable."""
+    import psycopg
+
+    engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=lambda: psycopg.connect(words))
+    config = configuration(scripts)
+    try:
+        with engine.begin() as connection:
+            # Whoever waited here finds the head reached; alembic then does nothing.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({gate}, hashtext(current_schema()))")
+            config.attributes["connection"] = connection
+            command.upgrade(config, head)
+    except (SQLAlchemyError, CommandError, psycopg.Error, OSError) as error:
+        raise StoreUnavailable(
+            f"the database {name} could not be brought to schema {head} ({type(error).__name__})",
+            kept="The database is as it was.",
             next_step="Install the release you had before, and report this.",
         ) from error
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from carapax.adapters.store import sqlite_text
 from carapax.adapters.store.faults import FAILURES, unavailable
-from carapax.adapters.store.link import Link, connect
+from carapax.adapters.store.link import FileLink, connect
 from carapax.core.terms.error import StoreUnavailable
 
 VERSIONS: tuple[str, ...] = ("0001", "0002", "0003")  # oldest first; the last is what this release writes
 SCRIPTS = Path(__file__).parent / "migrations"
 COUNTERS = ("sessions", "turns")
 COPIES = 100  # ceiling of copies kept beside one file
-_VERSION_TABLE = (
+VERSION_TABLE = (
     "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
     " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
 )
@@ -40,14 +40,19 @@ def ensure(path: str) -> None:
     if version == VERSIONS[-1]:
         return
     if version not in VERSIONS:
-        raise StoreUnavailable(
-            f"the database {path} was written by a newer release (schema {version}; this one knows {VERSIONS[-1]})",
-            next_step="Install that release again, or put back the copy it kept beside the file.",
-        )
+        raise newer(f"the database {path}", version)
     _migrate(path, version)
 
 
-def _find_version(link: Link, path: str) -> str | None:
+def newer(what: str, version: str) -> StoreUnavailable:
+    """The error for a database that a newer release wrote."""
+    return StoreUnavailable(
+        f"{what} was written by a newer release (schema {version}; this one knows {VERSIONS[-1]})",
+        next_step="Install that release again, or put back the copy that was made before it.",
+    )
+
+
+def _find_version(link: FileLink, path: str) -> str | None:
     """The version of the file, or None when it is empty."""
     tables = {name for (name,) in link.raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
@@ -61,7 +66,7 @@ def _find_version(link: Link, path: str) -> str | None:
     return str(rows[0][0])
 
 
-def _create(link: Link, path: str) -> str:
+def _create(link: FileLink, path: str) -> str:
     link.raw.execute("BEGIN IMMEDIATE")
     try:
         version = _find_version(link, path)  # another process may have been first
@@ -70,7 +75,7 @@ def _create(link: Link, path: str) -> str:
                 link.raw.execute(sql)
             for name in COUNTERS:
                 link.write(sqlite_text.insert_counter, name=name, count=0)
-            link.raw.execute(_VERSION_TABLE)
+            link.raw.execute(VERSION_TABLE)
             version = VERSIONS[-1]
             link.raw.execute("INSERT INTO alembic_version VALUES (?)", (version,))
         link.raw.execute("COMMIT")

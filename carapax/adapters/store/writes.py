@@ -89,8 +89,8 @@ def delete_session(link: Link, session: SessionId) -> None:
 
 
 def empty_journal(link: Link) -> None:
-    """Move the journal into the file and cut it, so that deleted text stands in neither; a busy reader puts it off."""
-    link.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    """Let deleted text stand nowhere in a file's journal; a busy reader puts it off."""
+    link.tidy()
 
 
 def _places(link: Link, session: SessionId) -> tuple[int, int]:
@@ -159,8 +159,8 @@ def set_turn(
     grown = NOTHING if usage is None else rules.growth(used, usage)
     more = _more(grown)
     link.write(sqlite_text.move_turn, id_=turn, state=state.value, reply=reply, ended_ms=ended_ms, **more)
-    if day and grown != NOTHING and not link.write(sqlite_text.grow_day, day_=day, **more):
-        link.write(sqlite_text.insert_day, day=day, **_figures(grown))
+    if day and grown != NOTHING:
+        link.write(sqlite_text.grow_day, day=day, **_figures(grown))
     _advance(link, session, turn, parts, _places(link, session), grown, now_ms)
 
 
@@ -326,13 +326,15 @@ def answer_approval(
 
 def join_content_labels(link: Link, labels: Mapping[Digest, Label]) -> None:
     """Join each label with the one kept; the look and the write are in the lane's one transaction."""
-    kept = reads.content_labels(link, tuple(labels))
+    kept = reads.content_labels(link, tuple(labels), to_write=True)
     for digest, label in labels.items():
         old = kept.get(digest)
-        new = label if old is None else join(old, label)
         if old is None:
-            link.write(sqlite_text.insert_content_label, digest=digest, label=rows.render_label(new))
-        elif new != old:
+            if link.write(sqlite_text.insert_content_label, digest=digest, label=rows.render_label(label)):
+                continue
+            old = reads.content_labels(link, (digest,), to_write=True)[digest]  # another was first, a moment ago
+        new = join(old, label)
+        if new != old:
             link.write(sqlite_text.set_content_label, digest_=digest, label=rows.render_label(new))
 
 

@@ -61,7 +61,7 @@ def play(path: Path, scene: Callable[[Lane, list[str]], Coroutine[Any, Any, None
     link = connect(str(path))
     trace: list[str] = []
     link.raw.set_trace_callback(trace.append)
-    lane = Lane("test", link, str(path), writes=True)
+    lane = Lane("test", link, writes=True)
     try:
         asyncio.run(scene(lane, trace))
     finally:
@@ -206,7 +206,7 @@ def test_closing_finishes_what_was_asked(tmp_path: Path) -> None:
 def test_a_loop_that_ended_does_not_end_the_lane(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     ensure(str(path))
-    lane = Lane("test", connect(str(path)), str(path), writes=True)
+    lane = Lane("test", connect(str(path)), writes=True)
     go = threading.Event()
 
     async def leaves() -> None:

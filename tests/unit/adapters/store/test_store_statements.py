@@ -12,17 +12,31 @@ import pytest
 from sqlalchemy import Delete, Insert, Select, Update
 from sqlalchemy.dialects import postgresql
 
-from carapax.adapters.store import generate, reads, rules, sqlite_text, statements, writes
-from carapax.adapters.store.link import Link, connect
+from carapax.adapters.store import (
+    generate,
+    people,
+    postgres_link,
+    postgres_text,
+    reads,
+    rules,
+    sqlite_text,
+    statements,
+    works,
+    writes,
+)
+from carapax.adapters.store.link import FileLink, connect
+from carapax.adapters.store.prepared import Prepared
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.adapters.store.versions import ensure
 from carapax.core.terms.action import Change, ChangeKind
 from carapax.core.terms.approval import Approval, ApprovalState
+from carapax.core.terms.channel import Place
 from carapax.core.terms.conversation import PartKind, Turn, TurnState
 from carapax.core.terms.ids import ApprovalId, CallId, Digest, RuleId, SessionId, TokenId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label
 from carapax.core.terms.limit import Usage
-from carapax.ports.store import NewPart, OpenCall, Token
+from carapax.core.terms.work import Work, WorkState
+from carapax.ports.store import Account, KnownPlace, NewPart, OpenCall, Token
 from tests.unit.adapters.store.test_store_versions import Still
 
 ALL = generate.elements()
@@ -44,12 +58,36 @@ def test_each_statement_compiles_for_postgresql(name: str) -> None:
     assert str(ALL[name].compile(dialect=postgresql.dialect()))
 
 
-def test_the_text_is_what_the_statements_say() -> None:
-    assert generate.TARGET.read_text(encoding="utf-8") == generate.render()
+@pytest.mark.parametrize("target", generate.TARGETS, ids=lambda target: target.database)
+def test_the_text_is_what_the_statements_say(target: generate.Target) -> None:
+    assert target.file.read_text(encoding="utf-8") == generate.render(target)
+
+
+def test_each_statement_has_a_form_of_its_own_on_a_server() -> None:
+    ours = {name: found for name, found in vars(sqlite_text).items() if isinstance(found, Prepared)}
+    assert len(ours) >= 80
+    assert postgres_link._OWN.keys() == set(ours.values())
+    for name, found in ours.items():
+        sql, own = postgres_link._OWN[found]
+        assert own is getattr(postgres_text, name)
+        assert sql.decode() == own.sql
+        # What the caller gives is the same for both; only what the statement brings itself may differ.
+        assert set(own.names) - set(own.fixed) == set(found.names) - set(found.fixed), name
+        assert own.sql.count("%s") == len(own.names), name
+        assert "?" not in own.sql, name
+
+
+def test_what_is_read_to_be_written_is_locked_on_a_server() -> None:
+    locking = {
+        n for n, found in vars(postgres_text).items() if isinstance(found, Prepared) and "FOR UPDATE" in found.sql
+    }
+    wanted = {"session_places", "turn_standing", "call_standing", "approval_by_id", "kept_label", "some_kept_labels"}
+    assert locking == wanted
+    assert not any("FOR UPDATE" in f.sql for f in vars(sqlite_text).values() if isinstance(f, Prepared))
 
 
 def test_there_are_statements_to_look_at() -> None:
-    assert len(ALL) >= 35
+    assert len(ALL) >= 75
     assert len(statements.delete_children) == 4
 
 
@@ -61,12 +99,12 @@ def link(tmp_path: Path) -> Any:
     made.close()
 
 
-def test_the_connection_waits_for_the_disk_and_keeps_its_references(link: Link) -> None:
+def test_the_connection_waits_for_the_disk_and_keeps_its_references(link: FileLink) -> None:
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "trusted_schema": 0}
     assert {name: link.raw.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted} == wanted
 
 
-def test_each_read_and_write_uses_an_index(link: Link) -> None:
+def test_each_read_and_write_uses_an_index(link: FileLink) -> None:
     for name, element in [*ALL.items(), *((f"delete {n}", d) for n, d in enumerate(statements.delete_children))]:
         if isinstance(element, Insert) or name in BY_DESIGN:
             continue
@@ -79,7 +117,7 @@ def test_each_read_and_write_uses_an_index(link: Link) -> None:
             assert not step.startswith("SCAN") or "USING INDEX ix_" in step, (name, step)
 
 
-def test_a_value_that_is_not_given_is_an_error_and_not_a_null(link: Link) -> None:
+def test_a_value_that_is_not_given_is_an_error_and_not_a_null(link: FileLink) -> None:
     with pytest.raises(KeyError):
         link.write(sqlite_text.insert_counter, name="x")
     with pytest.raises(KeyError):
@@ -95,7 +133,7 @@ def _approval(id: str, session: SessionId) -> Approval:
     return Approval(*first, RuleId("r"), "why", "", 10, 2**40)
 
 
-def _grow(link: Link, start: int, sessions: int, parts: int) -> None:
+def _grow(link: FileLink, start: int, sessions: int, parts: int) -> None:
     link.raw.execute("BEGIN")
     for number in range(start, start + sessions):
         session, turn = SessionId(f"s{number:06}"), f"t{number:06}"
@@ -110,13 +148,18 @@ def _grow(link: Link, start: int, sessions: int, parts: int) -> None:
         writes.join_content_labels(link, {Digest(f"{number:06}"): Label(Integrity.EXTERNAL, OWNER_ONLY)})
         writes.add_tally(link, "m", 1, session, 4)
         writes.add_tally(link, "n", 1, session, 6)
+        people.put_account(link, Account("mail", session, OWNER, "x", 1, "code"))
+        people.put_place(link, KnownPlace(OWNER, Place("mail", session), number))
+        people.write_note(link, "mail", session, b"x")
+        works.put_work(link, Work("turn", session, "", "{}", 1))
+        works.set_work(link, Work("turn", session, "", "", 1, WorkState.DONE, ended_ms=9))
     for number in range(start, start + parts // 10):
         writes.accept_turn(link, _turn(f"l{number:06}", LONG), [PART] * 10, 1)
         writes.set_turn(link, TurnId(f"l{number:06}"), TurnState.DONE, (), "ok", Usage(1), 2, "2026-01-02", 1)
     link.raw.execute("COMMIT")
 
 
-def _steps(link: Link, work: Callable[[Link], object]) -> int:
+def _steps(link: FileLink, work: Callable[[FileLink], object]) -> int:
     """How many instructions of SQLite's machine the work takes; unlike time, always the same."""
     seen = [0]
 
@@ -134,7 +177,7 @@ def _steps(link: Link, work: Callable[[Link], object]) -> int:
     return seen[0]
 
 
-def _work() -> dict[str, Callable[[Link], object]]:
+def _work() -> dict[str, Callable[[FileLink], object]]:
     new, turn = SessionId("new"), _turn("new", LONG)
     token = Token(TokenId("k2"), "h2", "x", frozenset(), 1, 2, False, None)
     call = OpenCall(CallId("new"), LONG, TurnId("open"), "write", "w", 1)
@@ -173,17 +216,33 @@ def _work() -> dict[str, Callable[[Link], object]]:
         "find_token": lambda db: reads.find_token(db, "h"),
         "day_usage": lambda db: reads.day_usage(db, "2026-01-02"),
         "counts": reads.counts,
+        "calls_of": lambda db: reads.calls_of(db, TurnId("t000000")),
+        "find_approval": lambda db: reads.find_approval(db, CallId("open")),
+        "put_account": lambda db: people.put_account(db, Account("mail", "s000000", OWNER, "x", 1, "link")),
+        "find_account": lambda db: people.find_account(db, "mail", "s000000"),
+        "put_place": lambda db: people.put_place(db, KnownPlace(OWNER, Place("mail", "s000000"), 1)),
+        "places_of": lambda db: people.places_of(db, OWNER, 10),
+        "read_note": lambda db: people.read_note(db, "mail", "s000000"),
+        "write_note": lambda db: people.write_note(db, "mail", "s000000", b"y"),
+        "put_work": lambda db: works.put_work(db, Work("turn", "new", "", "{}", 1)),
+        "set_work": lambda db: works.set_work(db, Work("turn", "open", "", "", 1, WorkState.DONE, ended_ms=1)),
+        "find_work": lambda db: works.find_work(db, "turn", "s000000"),
+        "unfinished work": lambda db: works.list_work(db, (WorkState.WAITING, WorkState.RUNNING), 1_000),
+        "dead work": lambda db: works.list_work(db, (WorkState.DEAD,), 1_000),
+        "forget_work": lambda db: works.forget_work(db, 5, 10),
         "delete_session": lambda db: writes.delete_session(db, SessionId("s000000")),
     }
 
 
-def test_no_call_costs_more_with_a_long_history(link: Link) -> None:
+def test_no_call_costs_more_with_a_long_history(link: FileLink) -> None:
     writes.open_session(link, LONG, OWNER, "long", 1)
     writes.accept_turn(link, _turn("open", LONG), [], 1)
     writes.open_call(link, OpenCall(CallId("open"), LONG, TurnId("open"), "write", "w", 1))
     writes.put_approval(link, _approval("open", LONG))
     writes.put_approval(link, replace(_approval("two", LONG), people=2))
     writes.put_token(link, Token(TokenId("k"), "h", "x", frozenset(), 1, 2, False, None))
+    works.put_work(link, Work("turn", "open", "", "{}", 1))
+    works.put_work(link, Work("turn", "dead", "", "{}", 1, WorkState.DEAD))
     _grow(link, 0, 50, 200)
     before = {name: _steps(link, work) for name, work in _work().items()}
     _grow(link, 50, 1_000, 2_000)
