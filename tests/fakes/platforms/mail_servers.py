@@ -24,12 +24,9 @@ DOMAIN = "example.test"
 AGENT = f"agent@{DOMAIN}"
 USERS = ("agent", "alice", "bob", "mallory")
 START_S = 20.0
-QUEUE_FOLDERS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming") + (
-    "private",
-    "saved",
-    "trace",
-    "maildrop",
-    "public",
+QUEUE_FOLDERS = (
+    *("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming"),
+    *("private", "saved", "trace", "maildrop", "public"),
 )
 
 _DOVECOT_CONF = """
@@ -67,6 +64,11 @@ service imap-login {{
   }}
   inet_listener imaps {{
     port = 0
+  }}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
   }}
 }}
 service auth {{
@@ -110,6 +112,7 @@ smtpd_recipient_restrictions = reject_unauth_destination
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_client_restrictions =
 smtpd_delay_reject = no
+smtpd_error_sleep_time = 0
 maillog_file =
 syslog_name = carapax-test
 """
@@ -179,17 +182,35 @@ class MailServers:
         return self._root / "mail" / user
 
     def renumber(self, user: str) -> None:
-        """Give a folder another UIDVALIDITY, as a server that lost its index does."""
+        """Take away the index: the folder gets another UIDVALIDITY, which Dovecot makes of the second."""
         for path in self.box(user).glob("dovecot*"):
             path.unlink()
-        future = int(time.time()) + 1_000
-        (self.box(user) / "dovecot-uidlist").write_text(f"3 V{future} N1 G{'0' * 32}\n")
-        shutil.chown(self.box(user) / "dovecot-uidlist", "postfix", "postfix")
 
     def deliver(self, raw: bytes, *, sender: str, to: str = AGENT) -> None:
         """Hand a mail to Postfix, as another server does."""
         with smtplib.SMTP("127.0.0.1", self.smtp_port, local_hostname="localhost", timeout=20) as client:
             client.sendmail(sender, [to], raw)
+
+    def deliver_and_wait(self, raw: bytes, *, sender: str) -> None:
+        """The same, and wait until it is in the agent's box."""
+        before = self.count("agent")
+        self.deliver(raw, sender=sender)
+        until = time.monotonic() + START_S
+        while self.count("agent") <= before:
+            if time.monotonic() > until:
+                raise TimeoutError("Postfix did not deliver the mail.")
+            time.sleep(0.005)
+
+    def copy_newest(self, user: str) -> None:
+        """The newest mail of a box once more, byte for byte, as after a restored backup."""
+        content = self.mails_of(user)[-1]
+        waiting = self.box(user) / "tmp" / f"{time.time_ns()}.copy.localhost"
+        waiting.write_bytes(content)
+        shutil.chown(waiting, "postfix", "postfix")
+        waiting.rename(self.box(user) / "new" / waiting.name)
+
+    def count(self, user: str) -> int:
+        return sum(len(os.listdir(self.box(user) / folder)) for folder in ("new", "cur"))
 
     def mails_of(self, user: str) -> list[bytes]:
         """What was delivered to somebody, oldest first."""

@@ -17,6 +17,8 @@ from carapax.adapters.channels.catalogue import Opening
 from carapax.adapters.channels.mail.address import parse_address
 from carapax.adapters.channels.mail.mailbox import (
     MAX_NEW,
+    SETTLE_S,
+    WAIT_S,
     Cursor,
     Mailbox,
     is_local,
@@ -74,9 +76,13 @@ class MailChannel:
         async with self._open() as mailbox:
             cursor = await self._cursor(mailbox)
             up(f"{self._own}, folder {self._folder}")
+            calm = False
             while True:
+                before = cursor
                 cursor = await self._read_new(mailbox, cursor, hear)
-                await mailbox.wait()
+                if cursor == before:
+                    await mailbox.wait(WAIT_S if calm else SETTLE_S)
+                calm = cursor == before
 
     async def hook(self, request: HookRequest, hear: Hear) -> HookAnswer:
         return HookAnswer(404)
@@ -231,6 +237,7 @@ class MailChannel:
         try:
             with _mapped_errors(unknown=False):
                 await client.connect()
+                await client.ehlo()
                 await client.auth_plain(self._user, line.placeholder)
             yield client
             with suppress(CarapaxError), _mapped_errors(unknown=False):

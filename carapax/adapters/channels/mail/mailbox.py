@@ -18,11 +18,14 @@ from typing import Any, TypeVar
 
 from carapax.adapters.channels.mail.wire import MAIL_BYTES
 from carapax.core.terms.error import TooLarge
-from carapax.ports.channel import ChannelFailed, CredentialRefused, SendRefused
+from carapax.ports.channel import ChannelFailed, CredentialRefused
 from carapax.ports.egress import Egress
 
 COMMAND_S = 60.0
-WAIT_S = 540.0  # shorter than what routers forget, far shorter than RFC 2177's 29 minutes
+# Servers (Dovecot) do not tell of a mail that came between the search and IDLE. Mails come in bursts, so the first wait
+# after one is short; any other is far shorter than RFC 2177's 29 minutes.
+SETTLE_S = 5.0
+WAIT_S = 290.0
 POLL_S = 60.0  # for servers without IDLE
 MAX_NEW = 200  # in one round; the rest follows in the next
 LITERAL_BYTES = MAIL_BYTES + (1 << 16)
@@ -68,6 +71,7 @@ class Mailbox:
             criteria: list[object] = ["UID", f"{cursor.uid + 1}:*"]
         else:
             criteria = ["UNSEEN", "SINCE", datetime.fromtimestamp(cursor.since_ms / 1000, UTC).date()]
+        await self._do(self._imap.noop)  # servers search what they showed last; only this shows them more
         found = await self._do(lambda: self._imap.search(criteria))
         # "n:*" names the newest mail even when its number is smaller than n (RFC 3501, 6.4.8).
         floor = cursor.uid if cursor.validity == self.validity else 0
@@ -89,15 +93,14 @@ class Mailbox:
         r"""Set \Seen."""
         await self._do(lambda: self._imap.add_flags([uid], [rb"\Seen"], silent=True))
 
-    async def wait(self) -> None:
-        """Until the server says that something changed, at most nine minutes."""
+    async def wait(self, most_s: float) -> None:
+        """Until the server says that something changed, at most this long."""
         if not await self._do(lambda: self._imap.has_capability("IDLE")):
             await asyncio.sleep(POLL_S)
-            await self._do(self._imap.noop)
             return
         await self._do(self._imap.idle)
         try:
-            await _readable(self._imap.socket(), WAIT_S)
+            await _readable(self._imap.socket(), most_s)
         finally:
             if not _cancelling():
                 await self._do(self._imap.idle_done)
@@ -110,8 +113,9 @@ class Mailbox:
 async def open_mailbox(
     egress: Egress, *, host: str, port: int, user: str, secret: str, folder: str
 ) -> AsyncIterator[Mailbox]:
-    """A folder, opened for reading and marking. Raises ChannelFailed, CredentialRefused, SendRefused (no such folder)."""
+    """A folder, opened for reading and marking. Raises ChannelFailed (also: no such folder), CredentialRefused."""
     line = await egress.open_line(host=host, port=port, tls=not is_local(host), secret=secret)
+    imap = None
     try:
         line.sock.settimeout(COMMAND_S)
         imap = await _in_thread(lambda: _client(line.sock))
@@ -122,6 +126,9 @@ async def open_mailbox(
         # A command that still waits in its thread ends with this.
         with suppress(OSError):
             line.sock.shutdown(socket.SHUT_RDWR)
+        if imap is not None:
+            with suppress(OSError, ValueError):
+                imap.shutdown()  # closes the file over the socket too
         line.sock.close()
 
 
@@ -145,7 +152,7 @@ async def _select(imap: Any, folder: str) -> dict[bytes, Any]:
     except ChannelFailed as error:
         if _connection_broke(error):
             raise
-        raise SendRefused(f"The mailbox has no folder {folder[:80]!r}.") from None
+        raise ChannelFailed(f"The mailbox has no folder {folder[:80]!r}.") from None
 
 
 def _connection_broke(error: ChannelFailed) -> bool:

@@ -118,7 +118,7 @@ def render_mail(outgoing: Outgoing, *, own: str, subject: str, now_ms: int) -> t
         mail["References"] = " ".join(dict.fromkeys(chain))
     mail["Auto-Submitted"] = "auto-replied"
     mail["X-Auto-Response-Suppress"] = "All"
-    mail.set_content(_sendable(outgoing.text), cte="quoted-printable")
+    mail.set_content(plain(outgoing.text), cte="quoted-printable")
     for file in outgoing.files:
         kind, _, form = (file.type if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", file.type) else "").partition("/")
         if kind in (
@@ -232,10 +232,6 @@ def _part_name(part: Message) -> str:
 
 def _file_name(name: str) -> str:
     return re.sub(r"[/\\:]", "_", one_line(name))[:120].strip(". ") or "file"
-
-
-def _sendable(text: str) -> str:
-    return "".join(letter for letter in text.replace("\r\n", "\n") if letter in "\n\t" or letter.isprintable())
 
 
 def _head(raw: bytes) -> bytes:
