@@ -112,7 +112,7 @@ class MemoryEngine:
                 self.kept[name] = replace(before, state=WorkState.WAITING)
                 raise
             outcome = judge_failure(error, kind, work.attempts, self._clock.now_ms())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - broad: whatever a run raises is a failed try
             assert kind is not None
             outcome = judge_failure(error, kind, work.attempts, self._clock.now_ms())
         finally:
@@ -137,7 +137,7 @@ class MemoryEngine:
         return self.kept.get((kind, key))
 
     async def dead(self, *, limit: int = 100) -> Sequence[Work]:
-        dead = [work for work in self.kept.values() if work.state is WorkState.DEAD]
+        dead = [work for work in reversed(self.kept.values()) if work.state is WorkState.DEAD]
         return sorted(dead, key=lambda work: work.ended_ms or 0, reverse=True)[:limit]
 
     async def retry(self, kind: str, key: str) -> None:

@@ -298,7 +298,7 @@ class DbosEngine:
         while True:
             await self._until(work.due_ms)
             begun = await self._record("begin", render_begin(work.attempts + 1, mine))
-            work = replace(work, attempts=begun.attempts)
+            work = replace(work, attempts=begun.attempts, state=WorkState.RUNNING)
             outcome = await self._there(work) if begun.by == mine else self._died(work)
             if outcome is not None and outcome.state is WorkState.DONE:
                 return {"attempts": work.attempts}
@@ -312,7 +312,7 @@ class DbosEngine:
             assert end.outcome is not None
             if end.outcome.state is WorkState.DEAD:
                 raise GivenUp(end.outcome.error)
-            work = replace(work, attempts=end.attempts, due_ms=end.outcome.due_ms)
+            work = replace(work, attempts=end.attempts, due_ms=end.outcome.due_ms, error=end.outcome.error)
 
     async def _record(self, name: str, step: dict[str, Any]) -> Try:
         """Record a step, or read what an earlier execution recorded in its place."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from carapax.adapters.engine.dbos.envelope import lane_key, parse_inputs, parse_try, render_inputs, work_id
+from carapax.adapters.engine.dbos.envelope import Try, lane_key, parse_inputs, parse_try, render_inputs, work_id
 from carapax.core.terms.error import Conflict, Malformed, NotFound, StoreUnavailable
 from carapax.core.terms.work import Work, WorkState
 
@@ -132,7 +132,9 @@ class Rows:
         query = self._selected().where(status.name == NAME, status.status.in_(_DEAD))
         query = query.order_by(status.completed_at.desc(), status.workflow_uuid).limit(limit)
         with self._begin() as connection:
-            return [self._work(row, self._last_try(connection, row.workflow_uuid)) for row in connection.execute(query)]
+            rows = connection.execute(query).fetchall()
+            works = [self._work(row, self._last_try(connection, row.workflow_uuid)) for row in rows]
+        return sorted(works, key=lambda work: work.ended_ms or 0, reverse=True)  # DBOS keeps whole seconds only
 
     def counts(self) -> dict[tuple[str, WorkState], int]:
         """Pieces that wait, run or are dead; one that was taken from the queue counts as running."""
@@ -162,7 +164,7 @@ class Rows:
         joined = status.outerjoin(self._inputs, self._inputs.c.workflow_uuid == status.c.workflow_uuid)
         return query.select_from(joined.outerjoin(outputs, outputs.c.workflow_uuid == status.c.workflow_uuid))
 
-    def _last_try(self, connection: Any, id: str) -> Any:
+    def _last_try(self, connection: Any, id: str) -> Try | None:
         steps = self._steps.c
         query = self._sa.select(steps.output).where(steps.workflow_uuid == id).order_by(steps.function_id.desc())
         text = connection.execute(query.limit(1)).scalar()
@@ -171,7 +173,7 @@ class Rows:
         except (Malformed, ValueError):
             return None
 
-    def _work(self, row: Any, last: Any) -> Work:
+    def _work(self, row: Any, last: Try | None) -> Work:
         try:
             work = parse_inputs(row.inputs or "")
         except Malformed:
@@ -188,9 +190,13 @@ class Rows:
                 error = outcome.error if outcome is not None else ""
                 return replace(work, attempts=attempts, due_ms=due_ms or work.due_ms, error=error)
             case _:
-                error = outcome.error if outcome is not None and outcome.state is WorkState.DEAD else _said(row.error)
+                recorded = last if outcome is not None and outcome.state is WorkState.DEAD else None
                 return replace(
-                    work, state=WorkState.DEAD, attempts=attempts, error=error, ended_ms=row.completed_at or 0
+                    work,
+                    state=WorkState.DEAD,
+                    attempts=attempts,
+                    error=outcome.error if recorded is not None and outcome is not None else _said(row.error),
+                    ended_ms=recorded.at_ms if recorded is not None else row.completed_at or 0,
                 )
 
     # change

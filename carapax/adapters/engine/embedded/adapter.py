@@ -134,7 +134,8 @@ class EmbeddedEngine:
 
     async def dead(self, *, limit: int = 100) -> Sequence[Work]:
         """What was given up, the newest first."""
-        return await self._store.list_work([WorkState.DEAD], limit=limit)
+        works = await self._store.list_work([WorkState.DEAD], limit=limit)
+        return sorted(works, key=lambda work: work.ended_ms or 0, reverse=True)
 
     async def retry(self, kind: str, key: str) -> None:
         """Run a dead piece again, first in its lane. Raises NotFound, Conflict."""
