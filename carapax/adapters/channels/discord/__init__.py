@@ -1,0 +1,1 @@
+"""Discord: a bot over the gateway and the REST API, version 10."""
