@@ -41,6 +41,7 @@ from carapax.core.turn.answer import (
 )
 from carapax.ports.gateway import MintedToken, Undone
 from carapax.ports.store import Token
+from tests.fakes.channel_desk import FakeChannels
 
 BOUND_S = 20.0  # no scripted wait lasts longer
 USAGE = Usage(tokens=42, usd_micro=7, tool_calls=1, wall_ms=5)
@@ -137,9 +138,10 @@ class _Run:
                 return
 
 
-class FakeGateway:
+class FakeGateway(FakeChannels):
     def __init__(self, clock: FakeClock | None = None) -> None:
-        self.clock = clock or FakeClock()
+        super().__init__()
+        self.clock: FakeClock = clock or FakeClock()
         self.inbounds: list[Inbound] = []  # every message accepted
         self.principals: list[Principal] = []  # who sent it
         self.scripts: deque[tuple[Step, ...]] = deque()

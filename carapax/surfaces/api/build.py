@@ -24,6 +24,7 @@ from carapax.ports.gateway import Gateway
 from carapax.surfaces.api.body import parse_form, parse_json, read_body
 from carapax.surfaces.api.call import Call, Shared
 from carapax.surfaces.api.gate import PEER, PRINCIPAL, Gate
+from carapax.surfaces.api.hooks import Door
 from carapax.surfaces.api.rate import Failures
 from carapax.surfaces.api.refusal import json_answer, render_refusal
 from carapax.surfaces.api.routes import ROUTES, Route
@@ -37,23 +38,28 @@ _SMALL_BYTES = 65_536
 
 def build_api(gateway: Gateway, settings: ApiSettings, clock: Clock) -> Starlette:
     """The HTTP surface of that gateway."""
-    shared = Shared(gateway, settings, clock, _failures(clock, settings), Threads(settings.threads))
+    door = Door(gateway, settings, clock)
+    shared = Shared(gateway, settings, clock, _failures(clock, settings), Threads(settings.threads), door)
     routes = all_routes()
     app = Starlette(
-        routes=[StarletteRoute(r.path, _serve(r, shared), methods=[r.method]) for r in routes],
+        routes=[StarletteRoute(_pattern(r), _serve(r, shared), methods=[r.method]) for r in routes],
         middleware=[
             Middleware(
                 Gate,
                 gateway=gateway,
                 settings=settings,
                 failures=_failures(clock, settings),
-                public=frozenset((r.method, r.path) for r in routes if r.public),
+                public=frozenset((r.method, r.path) for r in routes if r.public and not r.door),
             )
         ],
         exception_handlers={HTTPException: _no_route},
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _pattern(route: Route) -> str:
+    return route.path.replace("{rest}", "{rest:path}") if route.door else route.path
 
 
 def _failures(clock: Clock, settings: ApiSettings) -> Failures:
@@ -104,6 +110,7 @@ async def _call(route: Route, shared: Shared, request: Request) -> Call:
         query=parse_query(route.query, request.query_params) if route.query else {},
         body=await _body(route, shared.settings, request),
         key=request.headers.get("idempotency-key", ""),
+        raw=request if route.door else None,
     )
 
 

@@ -11,9 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from starlette.requests import Request
+
 from carapax.core.terms.principal import Principal
 from carapax.ports.clock import Clock
 from carapax.ports.gateway import Gateway
+from carapax.surfaces.api.hooks import Door
 from carapax.surfaces.api.rate import Failures
 from carapax.surfaces.api.settings import ApiSettings
 from carapax.surfaces.api.threads import Threads
@@ -30,6 +33,7 @@ class Shared:
     clock: Clock
     codes: Failures  # wrong sign-in codes
     threads: Threads
+    door: Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Call:
     query: dict[str, Any]
     body: dict[str, Any]
     key: str  # the Idempotency-Key header
+    raw: Request | None = None  # the request itself, for the hooks alone
 
     @property
     def gateway(self) -> Gateway:

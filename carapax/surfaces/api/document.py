@@ -19,7 +19,9 @@ from carapax.core.terms.approval import Approval
 from carapax.core.terms.check import Check
 from carapax.core.terms.conversation import Session, Turn
 from carapax.core.terms.incident import Incident
-from carapax.ports.store import Token
+from carapax.core.terms.work import Work
+from carapax.ports.gateway import ChannelKind, ChannelState, LogLine
+from carapax.ports.store import Account, Pairing, Token
 from carapax.surfaces.api.routes import Route
 from carapax.surfaces.api.shape import Shape, field_schema, shape_schema
 
@@ -36,6 +38,7 @@ _SCALARS: dict[Any, dict[str, Any]] = {
     type(None): {"type": "null"},
 }
 _TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
 
 
 class Schemas:
@@ -78,10 +81,21 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": dict(properties), "required": list(properties)}
 
 
+def _without(schemas: Schemas, kind: type, *hidden: str) -> dict[str, Any]:
+    """A term's schema without what is never shown of it."""
+    made = schemas.of(kind)
+    for name in hidden:
+        schemas.found[kind.__name__]["properties"].pop(name)
+        schemas.found[kind.__name__]["required"].remove(name)
+    return made
+
+
 def _named(schemas: Schemas) -> dict[str, dict[str, Any]]:
-    token = schemas.of(Token)
-    schemas.found["Token"]["properties"].pop("hash")  # never shown
-    schemas.found["Token"]["required"].remove("hash")
+    token = _without(schemas, Token, "hash")
+    pairing = _without(schemas, Pairing, "hash")
+    dead = _without(schemas, Work, "body", "key")
+    schemas.found["Work"]["properties"]["id"] = _TEXT
+    schemas.found["Work"]["required"].append("id")
 
     def many(kind: type) -> dict[str, Any]:
         return {"type": "array", "items": schemas.of(kind)}
@@ -98,6 +112,15 @@ def _named(schemas: Schemas) -> dict[str, dict[str, Any]]:
         "Incidents": _object({"incidents": many(Incident)}),
         "Tokens": _object({"tokens": {"type": "array", "items": token}}),
         "MintedToken": _object({"token": token, "value": _TEXT}),
+        "Kinds": _object({"kinds": many(ChannelKind)}),
+        "Channels": _object({"channels": many(ChannelState)}),
+        "AddedChannel": _object({"channel": schemas.of(ChannelState), "facts": _TEXTS}),
+        "Facts": _object({"facts": _TEXTS}),
+        "LogLines": _object({"lines": many(LogLine)}),
+        "Pairings": _object({"pairings": {"type": "array", "items": pairing}}),
+        "Accounts": _object({"accounts": many(Account)}),
+        "DeadMessage": dead,
+        "DeadMessages": _object({"messages": {"type": "array", "items": dead}}),
         "Event": schemas.event(),
         "Error": _object({"error": error}),
         "OpenAIError": _object({"error": _object(dict.fromkeys(("message", "type", "code"), _TEXT))}),
@@ -150,7 +173,11 @@ def _ref(name: str) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    path = [{"name": "id", "in": "path", "required": True, "schema": _TEXT}] if "{id}" in route.path else []
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": _TEXT}
+        for name in ("id", "name", "rest")
+        if f"{{{name}}}" in route.path
+    ]
     query = [{"name": f.name, "in": "query", "required": f.required, "schema": field_schema(f)} for f in route.query]
     return path + query
 

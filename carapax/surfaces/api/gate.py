@@ -2,7 +2,7 @@
 
 Layer: surfaces/api. In order: Host (DNS rebinding), Origin (other web pages), tokens in the address, the token itself.
 Every answer leaves with the same security headers. Absent: scopes (each route names its own; see `build`), and CORS,
-because no other site is meant to call.
+because no other site is meant to call. Below /hooks/ there is no token, and the public name is ours too: a platform calls.
 Laws: a valid token always passes, however noisy its address is; a request that is not to a public route carries a
 principal when it reaches a route; no error leaves with a traceback.
 """
@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carapax.core.terms.error import CarapaxError, Malformed, Refused
 from carapax.core.terms.principal import Principal
 from carapax.ports.gateway import Gateway
+from carapax.surfaces.api.hooks import METHODS, OWN_POLICY, PREFIX
 from carapax.surfaces.api.page import STYLE_HASH
 from carapax.surfaces.api.rate import Failures
 from carapax.surfaces.api.refusal import TooMany, Unauthenticated, render_refusal
@@ -38,6 +39,9 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
+)
+_HEADERS_OF_OWN_POLICY = tuple(
+    (name, value) for name, value in _HEADERS if name not in (b"content-security-policy", b"x-frame-options")
 )
 # Under no-referrer a browser sends `Origin: null` with the page's own form, which could not be told from a stranger's.
 _REFERRER = (b"referrer-policy", b"no-referrer")
@@ -62,6 +66,7 @@ class Gate:
         self._public = public
         self._hosts = allowed_hosts(settings)
         self._origins = allowed_origins(settings, self._hosts)
+        self._public_hosts, self._public_origins = public_names(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +80,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 started = True
                 referrer = _REFERRER_PAGE if path in ("/", "/signin") else _REFERRER
-                message["headers"] = [*message.get("headers", ()), *_HEADERS, referrer]
+                ours = _HEADERS_OF_OWN_POLICY if scope.get(OWN_POLICY) else _HEADERS
+                message["headers"] = [*message.get("headers", ()), *ours, referrer]
             await send(message)
 
         try:
@@ -84,8 +90,8 @@ class Gate:
         except CarapaxError as error:
             await render_refusal(path, error)(scope, receive, guarded_send)
         except Exception as error:  # broad: the last border; a user never meets a traceback
-            traced = _LOG.isEnabledFor(logging.DEBUG)
-            _LOG.error("%s %s failed: %s", scope["method"], path, type(error).__name__, exc_info=traced)
+            traced = _LOG.isEnabledFor(logging.DEBUG) and not path.startswith(PREFIX)
+            _LOG.error("%s %s failed: %s", scope["method"], _told(path), type(error).__name__, exc_info=traced)
             if started:
                 raise
             wrong = CarapaxError(f"the gateway could not serve this ({type(error).__name__})")
@@ -94,24 +100,26 @@ class Gate:
 
     async def _check(self, scope: Scope) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._check_host(_values(headers, b"host"))
-        self._check_origin(_values(headers, b"origin"))
-        _check_address(scope)
-        scope[PEER] = scope["client"][0] if scope.get("client") else "unknown"
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        if (method, scope["path"]) not in self._public:
+        door = method in METHODS and scope["path"].startswith(PREFIX)
+        self._check_host(_values(headers, b"host"), self._hosts | self._public_hosts if door else self._hosts)
+        origins = self._origins | self._public_origins if door else self._origins
+        self._check_origin(_values(headers, b"origin"), origins)
+        _check_address(scope, door=door)
+        scope[PEER] = scope["client"][0] if scope.get("client") else "unknown"
+        if not door and (method, scope["path"]) not in self._public:
             scope[PRINCIPAL] = await self._authenticate(_values(headers, b"authorization"), scope[PEER])
 
-    def _check_host(self, given: list[str]) -> None:
-        if len(given) != 1 or given[0].lower() not in self._hosts:
+    def _check_host(self, given: list[str], hosts: frozenset[str]) -> None:
+        if len(given) != 1 or given[0].lower() not in hosts:
             name = given[0][:120] if given else "no name"
             raise Refused(
                 f'this gateway does not answer to "{name}"',
                 next_step="Call it as 127.0.0.1 or localhost with its port, or add the name under hosts.",
             )
 
-    def _check_origin(self, given: list[str]) -> None:
-        if given and (len(given) != 1 or given[0].lower() not in self._origins):
+    def _check_origin(self, given: list[str], origins: frozenset[str]) -> None:
+        if given and (len(given) != 1 or given[0].lower() not in origins):
             raise Refused(
                 f'web pages of "{given[0][:120]}" may not call this gateway',
                 next_step="Call it from a program, or add the origin under origins.",
@@ -141,9 +149,17 @@ def _bearer(given: list[str]) -> str | None:
     return value if kind.lower() == "bearer" and _WORD.fullmatch(value) else None
 
 
-def _check_address(scope: Scope) -> None:
+def _told(path: str) -> str:
+    """The path as a log may have it: what stands behind a hook's name may be a secret."""
+    return "/".join(path.split("/")[:3]) if path.startswith(PREFIX) else path
+
+
+def _check_address(scope: Scope, *, door: bool) -> None:
     query = scope.get("query_string", b"").decode("latin-1")
-    named = query and any(name.lower() in _TOKEN_NAMES for name, _ in parse_qsl(query, keep_blank_values=True))
+    # A platform may have an argument of that name; a token of ours has no place in its addresses either.
+    named = (
+        query and not door and any(name.lower() in _TOKEN_NAMES for name, _ in parse_qsl(query, keep_blank_values=True))
+    )
     if named or _TOKEN_VALUE.search(scope["path"]) or (query and _TOKEN_VALUE.search(unquote(query))):
         raise Malformed(
             "a token in an address is refused, because addresses end up in logs and histories",
@@ -168,3 +184,19 @@ def allowed_origins(settings: ApiSettings, hosts: frozenset[str]) -> frozenset[s
     scheme = "https" if settings.tls else "http"
     named = {f"https://{name.lower()}" for name in settings.hosts}  # behind a proxy that does TLS
     return frozenset({f"{scheme}://{host}" for host in hosts} | named | {o.lower() for o in settings.origins})
+
+
+def public_names(settings: ApiSettings) -> tuple[frozenset[str], frozenset[str]]:
+    """The Host values and the origin of the public address, for the hooks alone."""
+    try:
+        parts = urlsplit(settings.public_url.lower())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return frozenset(), frozenset()
+    if parts.scheme not in ("http", "https") or not host:
+        return frozenset(), frozenset()
+    name = f"[{host}]" if ":" in host else host
+    default = 443 if parts.scheme == "https" else 80
+    hosts = {f"{name}:{port or default}"} | ({name} if port in (None, default) else set())
+    origin = f"{parts.scheme}://{name}" + (f":{port}" if port not in (None, default) else "")
+    return frozenset(hosts), frozenset({origin})

@@ -16,10 +16,12 @@ from carapax.core.terms.approval import Approval
 from carapax.core.terms.conversation import Part, Turn
 from carapax.core.terms.incident import Act, Incident
 from carapax.core.terms.principal import Scope
-from carapax.ports.gateway import Undone
-from carapax.surfaces.api import compat, incidents, native
+from carapax.ports.gateway import PairingCode, Undone
+from carapax.ports.store import Account
+from carapax.surfaces.api import channels, compat, incidents, native
 from carapax.surfaces.api.call import Call
-from carapax.surfaces.api.shape import Choices, Field, Flag, Lines, Numbers, Shape, Text, Whole
+from carapax.surfaces.api.hooks import METHODS, PREFIX
+from carapax.surfaces.api.shape import Choices, Field, Flag, Lines, Numbers, Pairs, Shape, Text, Whole
 
 Endpoint = Callable[[Call], Awaitable[Response]]
 CHAT, APPROVE, READ, ADMIN = Scope.CHAT, Scope.APPROVE, Scope.READ, Scope.ADMIN
@@ -45,10 +47,13 @@ class Route:
     gives: type | str = "Answer"  # a term, or the name of a schema in `document`
     media: tuple[str, ...] = (JSON,)
     status: int = 200
+    door: bool = False  # for platforms: public, its body is read as it comes, anything may stand behind its name
 
     def __post_init__(self) -> None:
         if self.public == bool(self.scopes):
             raise ValueError(f"{self.method} {self.path} must either be public or name its scopes")
+        if self.door != self.path.startswith(PREFIX) or (self.door and not self.public):
+            raise ValueError(f"{self.method} {self.path}: the door is below {PREFIX} and public")
 
 
 def _of(*scopes: Scope) -> frozenset[Scope]:
@@ -124,6 +129,34 @@ _RESPONSES = Shape(
         _STREAM,
     ),
 )
+_CHANNEL = Shape(
+    "NewChannel",
+    (
+        Text("name", "What it is called here.", required=True, max_bytes=_ID),
+        Text("kind", "One of GET /api/channel-kinds.", required=True, max_bytes=_ID),
+        Pairs("values", "The answers to what the kind asks for that are no secrets.", most=32),
+        Pairs("secrets", "Handles of secrets that are in the vault already, never values.", max_bytes=_ID, most=16),
+    ),
+)
+_PAIRING = Shape(
+    "NewPairing",
+    (
+        Text("channel", "Where the code is to be sent; without, on any.", max_bytes=_ID),
+        Text("person", "Who sends it; the owner without.", max_bytes=80),
+    ),
+)
+_ACCEPT = Shape(
+    "AcceptedPairing",
+    (
+        Text("code", "The code that somebody was given by the agent.", required=True, max_bytes=40),
+        Text("person", "Who they are here; the owner without.", max_bytes=80),
+    ),
+)
+_ACCOUNT = (
+    Text("channel", required=True, max_bytes=_ID),
+    Text("sender", "The platform's id.", required=True, max_bytes=512),
+)
+_LOG = (Whole("limit", "100 without.", least=1, most=500),)
 _FIND = (Text("query", "Words in the name or in the text."), Whole("limit", "50 without.", least=1, most=500))
 _STATE = (Text("state", "waiting without.", choices=("waiting", "all")),)
 
@@ -168,9 +201,28 @@ ROUTES: tuple[Route, ...] = (
         body=_DECISION, gives=Incident,
     ),
     _post("/api/resume-all", incidents.resume_all, "Lift the stop of everything.", ADMIN),
+    _get("/api/channel-kinds", channels.list_kinds, "Channels that can be added, and what each asks for.", READ, ADMIN, gives="Kinds"),
+    _get("/api/channels", channels.list_channels, "Every channel and how it stands.", READ, ADMIN, gives="Channels"),
+    _post("/api/channels", channels.add_channel, "Test, keep and connect a channel.", ADMIN, body=_CHANNEL, gives="AddedChannel", status=201),
+    _post("/api/channels/{id}/test", channels.test_channel, "Ask the platform now.", ADMIN, gives="Facts"),
+    _get("/api/channels/{id}/log", channels.channel_log, "What happened to its connection.", READ, ADMIN, query=_LOG, gives="LogLines"),
+    Route("DELETE", "/api/channels/{id}", channels.remove_channel, "Disconnect and forget a channel.", _of(ADMIN)),
+    _get("/api/pairings", channels.list_pairings, "Codes that wait, without the codes.", READ, ADMIN, gives="Pairings"),
+    _post("/api/pairings", channels.make_pairing, "A code to be sent to the agent.", ADMIN, body=_PAIRING, gives=PairingCode, status=201),
+    _get("/api/accounts", channels.list_accounts, "Whose account on a channel is whose.", READ, ADMIN, gives="Accounts"),
+    _post("/api/accounts", channels.accept_pairing, "Take in whoever was given this code.", ADMIN, body=_ACCEPT, gives=Account, status=201),
+    Route("DELETE", "/api/accounts", channels.drop_account, "Make somebody a stranger again.", _of(ADMIN), query=_ACCOUNT),
+    _get("/api/dead-messages", channels.list_dead, "What was given up.", READ, ADMIN, gives="DeadMessages"),
+    _post("/api/dead-messages/{id}/retry", channels.retry_dead, "Try one again.", ADMIN, gives="DeadMessage"),
+    Route("DELETE", "/api/dead-messages/{id}", channels.drop_dead, "Drop one for good.", _of(ADMIN), gives="DeadMessage"),
     _get("/api/status", native.status, "What runs, with which policy, and what was used.", READ),
     _post("/api/stop", native.stop, "End the gateway.", ADMIN),
     _get("/api/tokens", native.list_tokens, "All tokens, without their values.", ADMIN, gives="Tokens"),
     _post("/api/tokens", native.create_token, "A new token.", ADMIN, body=_NEW_TOKEN, gives="MintedToken", status=201),
     Route("DELETE", "/api/tokens/{id}", native.revoke_token, "End a token at once.", _of(ADMIN)),
+    *(
+        Route(method, PREFIX + path, endpoint, "A platform's own requests.", public=True, door=True, gives="Page", media=("text/plain",))
+        for path, endpoint in (("{name}", channels.hook), ("{name}/{rest}", channels.hook_below))
+        for method in METHODS
+    ),
 )  # fmt: skip

@@ -7,11 +7,14 @@ Law: what `parse_shape` accepts is what `shape_schema` describes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from carapax.core.terms.error import Malformed, TooLarge
+
+_SMALL = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,18 @@ class Numbers:
     most: int = 0
 
 
-Field = Text | Whole | Choices | Flag | Lines | Numbers
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """An object of at most `most` one-line texts, each under a small name ("server", "app_token")."""
+
+    name: str
+    about: str = ""
+    required: bool = False
+    max_bytes: int = 4_096  # of each text
+    most: int = 0
+
+
+Field = Text | Whole | Choices | Flag | Lines | Numbers | Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,8 @@ def _parse(field: Field, given: Any) -> Any:
             return tuple(_parse_text(Text(field.name, max_bytes=field.max_bytes), g) for g in _listed(field, given))
         case Numbers():
             return _numbers(field, given)
+        case Pairs():
+            return _pairs(field, given)
         case Choices():
             if not isinstance(given, list) or not given or any(g not in field.choices for g in given):
                 raise Malformed(f'"{field.name}" must be a list of some of: {", ".join(field.choices)}')
@@ -135,6 +151,16 @@ def _numbers(field: Numbers, given: Any) -> tuple[int, ...]:
     if any(isinstance(g, bool) or not isinstance(g, int) or g < 0 for g in found) or len(set(found)) != len(found):
         raise Malformed(f'"{field.name}" must be a list of different whole numbers from 0')
     return tuple(found)
+
+
+def _pairs(field: Pairs, given: Any) -> dict[str, str]:
+    if not isinstance(given, dict) or len(given) > field.most or not all(_SMALL.fullmatch(name) for name in given):
+        raise Malformed(
+            f'"{field.name}" must be an object of at most {field.most} texts, each under a name of a-z, 0-9, _'
+        )
+    return {
+        name: _parse_text(Text(f"{field.name}.{name}", max_bytes=field.max_bytes), text) for name, text in given.items()
+    }
 
 
 def _parse_text(field: Text, given: Any) -> str:
@@ -179,6 +205,9 @@ def field_schema(field: Field) -> dict[str, Any]:
         case Numbers():
             number = {"type": "integer", "minimum": 0}
             return {"type": "array", "items": number, "maxItems": field.most, "uniqueItems": True, **about}
+        case Pairs():
+            text = {"type": "string", "maxLength": field.max_bytes}
+            return {"type": "object", "additionalProperties": text, "maxProperties": field.most, **about}
         case Choices():
             items = {"type": "string", "enum": list(field.choices)}
             return {"type": "array", "items": items, "minItems": 1, **about}

@@ -13,7 +13,9 @@ from typing import Protocol
 
 import pytest
 
+from carapax.core.channel.pairing import hash_code, read_code, show_code
 from carapax.core.terms.approval import Answer, ApprovalState
+from carapax.core.terms.channel import HookRequest
 from carapax.core.terms.conversation import Inbound, TurnState
 from carapax.core.terms.error import Conflict, Malformed, NotFound, Refused
 from carapax.core.terms.event import Answered, Event, TextDelta, TurnEnded, TurnStarted, Waiting
@@ -52,6 +54,9 @@ async def read_until_waiting(events: AsyncIterator[Event]) -> tuple[list[Event],
         if isinstance(event, Waiting):
             return seen, event
     raise AssertionError(f"the turn did not wait: {seen}")
+
+
+ADMIN_ONLY = replace(OWNER, scopes=frozenset({Scope.ADMIN}))
 
 
 class GatewaySuite:
@@ -177,5 +182,92 @@ class GatewaySuite:
             assert await gateway.authenticate(minted.value + "x") is None
             await gateway.revoke_token(OWNER, minted.token.id)
             assert await gateway.authenticate(minted.value) is None
+
+        self.run(stage, body)
+
+    def test_kinds_say_what_they_ask(self, stage: Stage) -> None:
+        async def body(gateway: Gateway) -> None:
+            kinds = await gateway.list_kinds(OWNER)
+            assert kinds and len({kind.kind for kind in kinds}) == len(kinds)
+            for kind in kinds:
+                assert kind.title and all(asked.english and asked.french for asked in kind.asks)
+                assert len({asked.name for asked in kind.asks}) == len(kind.asks)
+
+        self.run(stage, body)
+
+    def test_channels_that_are_not_there_are_not_found(self, stage: Stage) -> None:
+        async def body(gateway: Gateway) -> None:
+            assert await gateway.list_channels(OWNER) in ([], ())
+            assert gateway.hook_bytes("none") == 0
+            assert (await gateway.hook("none", HookRequest("POST", "", "", (), b"{}"))).status == 404
+            for call in (
+                gateway.add_channel(OWNER, "none", "carrier-pigeon", {}, {}),
+                gateway.test_channel(OWNER, "none"),
+                gateway.channel_log(OWNER, "none"),
+                gateway.remove_channel(OWNER, "none"),
+                gateway.make_pairing(OWNER, "none", "owner"),
+                gateway.accept_pairing(OWNER, "2222-2222", "owner"),
+                gateway.accept_pairing(OWNER, "no code at all", "owner"),
+                gateway.drop_account(OWNER, "none", "4711"),
+                gateway.retry_dead(OWNER, "00000000"),
+                gateway.drop_dead(OWNER, "00000000"),
+            ):
+                with pytest.raises(NotFound):
+                    await call
+
+        self.run(stage, body)
+
+    @pytest.mark.parametrize("who", [CHAT_ONLY, STRANGER])
+    def test_only_the_owner_sees_and_changes_channels_and_people(self, stage: Stage, who: Principal) -> None:
+        async def body(gateway: Gateway) -> None:
+            for call in (
+                gateway.list_kinds(who),
+                gateway.list_channels(who),
+                gateway.add_channel(who, "irc", "irc", {"server": "127.0.0.1"}, {}),
+                gateway.test_channel(who, "none"),
+                gateway.channel_log(who, "none"),
+                gateway.remove_channel(who, "none"),
+                gateway.make_pairing(who, "", "owner"),
+                gateway.accept_pairing(who, "2222-2222", "owner"),
+                gateway.list_pairings(who),
+                gateway.list_accounts(who),
+                gateway.drop_account(who, "none", "4711"),
+                gateway.list_dead(who),
+                gateway.retry_dead(who, "00000000"),
+                gateway.drop_dead(who, "00000000"),
+            ):
+                with pytest.raises(Refused):
+                    await call
+
+        self.run(stage, body)
+
+    def test_who_may_only_read_changes_nothing(self, stage: Stage) -> None:
+        async def body(gateway: Gateway) -> None:
+            reader = replace(OWNER, scopes=frozenset({Scope.READ}))
+            assert await gateway.list_channels(reader) in ([], ())
+            assert await gateway.list_kinds(reader)
+            for call in (
+                gateway.make_pairing(reader, "", "owner"),
+                gateway.accept_pairing(reader, "2222-2222", "owner"),
+                gateway.remove_channel(reader, "none"),
+                gateway.retry_dead(reader, "00000000"),
+            ):
+                with pytest.raises(Refused):
+                    await call
+
+        self.run(stage, body)
+
+    def test_a_code_for_a_person_is_made_once_and_never_listed(self, stage: Stage) -> None:
+        async def body(gateway: Gateway) -> None:
+            made = await gateway.make_pairing(ADMIN_ONLY, "", "owner")
+            code = read_code(made.code)
+            assert code is not None and made.code == show_code(code) and made.person == "owner"
+            (listed,) = await gateway.list_pairings(OWNER)
+            assert (listed.sender, listed.person, listed.channel) == ("", "owner", "")
+            assert code not in repr(listed) and listed.hash == hash_code(code)
+            assert listed.expires_ms == made.expires_ms > listed.made_ms
+            with pytest.raises(NotFound):  # it is to be sent, not to be accepted
+                await gateway.accept_pairing(OWNER, made.code, "owner")
+            assert await gateway.list_accounts(OWNER) in ([], ())
 
         self.run(stage, body)
