@@ -21,7 +21,7 @@ _MARKS = (
 )
 _HEADING = re.compile(r"^#{1,6} +(\S.*)$", re.MULTILINE)
 # A word joiner after the sign: Telegram then sees no name, and people see no difference.
-_MENTION = re.compile(r"(?<![A-Za-z0-9_])@(?=[A-Za-z0-9_])")
+_MENTION = re.compile(r"(?<![A-Za-z0-9])@(?=[A-Za-z0-9_])")
 UNNAMED = "@\u2060"
 
 
