@@ -45,9 +45,11 @@ def load_dbos() -> Any:
         logger.addHandler(logging.NullHandler())
     logger.propagate = False
     import dbos
-    from dbos import _serialization, _utils
+    from dbos import _dbos, _serialization, _utils
 
     _close(_serialization)
+    # Nothing here is scheduled; the loop would start what somebody wrote into its table, or die of it.
+    vars(_dbos)["dynamic_scheduler_loop"] = lambda _stop, _interval: None
     _utils.GlobalParams.dbos_cloud = False  # a variable of the environment would let it dial out
     return dbos
 
