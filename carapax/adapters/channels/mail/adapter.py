@@ -226,7 +226,7 @@ class MailChannel:
         host, port = self._smtp
         secret = self._opening.secrets["password"]
         line = await self._opening.egress.open_line(host=host, port=port, tls=not is_local(host), secret=secret)
-        client = SMTP(
+        client: Any = SMTP(
             hostname=host,
             sock=line.sock,
             local_hostname="localhost",
