@@ -120,6 +120,10 @@ class Room:
         self._clients.append(client)
         return client
 
+    def keep(self, client: Client) -> None:
+        """A connection that a test made itself ends with the room too."""
+        self._clients.append(client)
+
     async def tunnel(
         self, address: tuple[str, int], way: Way, host: str, port: int, *, sni: str | None = None, context: Any = None
     ) -> Client:
