@@ -108,6 +108,7 @@ class Telegram:
         self._count = 100
         self._update = 1_000
         self.polls: list[web.Request] = []
+        self._ended: set[int] = set()
         self._calls: set[asyncio.Task[None]] = set()
         self._calling = asyncio.Lock()
 
@@ -215,12 +216,12 @@ class Telegram:
         if offset is not None:
             self.updates = [update for update in self.updates if update["update_id"] >= int(offset)]
         for older in self.polls:
-            older["ended"] = True
+            self._ended.add(id(older))
         self.polls.append(request)
         ends = time.monotonic() + min(int(given.get("timeout", 0)), 50)
         try:
             while not (self.updates or self.again) and time.monotonic() < ends:
-                if request.get("ended"):
+                if id(request) in self._ended:
                     raise Refusal(
                         409, "Conflict: terminated by other getUpdates request; make sure that only one bot runs"
                     )
@@ -230,6 +231,7 @@ class Telegram:
             again, self.again = self.again, []
             return _result((again + self.updates)[: int(given.get("limit", 100))])
         finally:
+            self._ended.discard(id(request))
             if request in self.polls:
                 self.polls.remove(request)
 
