@@ -341,8 +341,8 @@ class Crypt:
         try:
             session = InboundGroupSession.from_pickle(held["p"].encode(), self.notes.passphrase)
             text, index = session.decrypt(word(content, "ciphertext", 1 << 17), "strict")
-        except _FAILURES as error:
-            raise Sealed("Its key does not open it.", missing="UNKNOWN_MESSAGE_INDEX" in str(error)) from None
+        except _FAILURES:
+            raise Sealed("Its key does not open it.") from None
         self._use_index(key, held, index, word(event, "event_id"))
         inner = parse_object(text)
         if word(inner, "room_id") != room:
