@@ -70,6 +70,8 @@ class FakeDiscord:
             ("GET", f"{api}/gateway/bot", self._checked(self._gateway)),
             ("GET", f"{api}/channels/{{channel}}", self._checked(self._channel)),
             ("POST", f"{api}/channels/{{channel}}/messages", self._checked(self._post)),
+            ("GET", f"{api}/channels/{{channel}}/messages", self._checked(self._list)),
+            ("GET", f"{api}/oauth2/applications/@me", self._checked(self._application)),
             ("GET", message, self._checked(self._get)),
             ("PATCH", message, self._checked(self._patch)),
             ("PUT", message + "/reactions/{emoji}/@me", self._checked(self._put_reaction)),
@@ -112,15 +114,15 @@ class FakeDiscord:
         return checked
 
     async def _user(self, request: web.Request) -> web.Response:
-        return web.json_response(self.user("me"))
+        return _json(self.user("me"))
 
     async def _gateway(self, request: web.Request) -> web.Response:
         limit = {"total": 1_000, "remaining": self.remaining, "reset_after": 7_000, "max_concurrency": 1}
-        return web.json_response({"url": self.gateway_url, "shards": 1, "session_start_limit": limit})
+        return _json({"url": self.gateway_url, "shards": 1, "session_start_limit": limit})
 
     async def _channel(self, request: web.Request) -> web.Response:
         found = self.channels.get(request.match_info["channel"])
-        return _refused(404, 10003, "Unknown Channel") if found is None else web.json_response(found)
+        return _refused(404, 10003, "Unknown Channel") if found is None else _json(found)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         if self.breaks:
@@ -139,20 +141,21 @@ class FakeDiscord:
             return _refused(400, 50035, "Invalid Form Body")
         said_s, known = self._nonces.get(nonce, (0.0, ""))
         if body.get("enforce_nonce") and known and time.monotonic() - said_s < self.nonce_s:
-            return web.json_response(self._shown(self.messages[known]))
+            return _json(self._shown(self.messages[known]))
         id = self.new_id()
         self._nonces[nonce] = (time.monotonic(), id)
         self.messages[id] = {**body, "id": id, "channel_id": channel, "mine": True, "sent": files}
-        return web.json_response(self._shown(self.messages[id]))
+        return _json(self._shown(self.messages[id]))
 
     def _shown(self, message: dict[str, Any]) -> dict[str, Any]:
         found = self.reactions.get(message["id"], [])
         own = {key: message.get(key, []) for key in ("attachments", "message_snapshots")}
         own["attachments"] = [file for file in own["attachments"] if "url" in file]
         return {
+            **{key: message[key] for key in ("mentions", "referenced_message", "message_reference") if key in message},
             "id": message["id"], "channel_id": message["channel_id"], "content": message.get("content", ""), "type": 0,
             "author": message.get("author", self.user("me")), "timestamp": EPOCH, "edited_timestamp": None, "tts": False,
-            "mention_everyone": False, "mentions": [], "mention_roles": [], "embeds": [], "pinned": False, "flags": 0, **own,
+            "mention_everyone": False, "mentions": message.get("mentions", []), "mention_roles": [], "embeds": [], "pinned": False, "flags": 0, **own,
             "reactions": [{"emoji": {"id": None, "name": mark}, "count": 1, "me": True, "me_burst": False,
                            "count_details": {"burst": 0, "normal": 1}, "burst_colors": []} for mark in found],
         }  # fmt: skip
@@ -161,14 +164,29 @@ class FakeDiscord:
         found = self.messages.get(request.match_info["message"])
         if found is None or found["channel_id"] != request.match_info["channel"]:
             return _refused(404, 10008, "Unknown Message")
-        return web.json_response(self._shown(found))
+        return _json(self._shown(found))
+
+    async def _list(self, request: web.Request) -> web.Response:
+        after, limit = int(request.query["after"]), int(request.query["limit"])
+        at = request.match_info["channel"]
+        if at not in self.channels or limit > 100:
+            return _refused(404, 10003, "Unknown Channel")
+        found = [m for m in self.messages.values() if m["channel_id"] == at and int(m["id"]) > after]
+        chosen = sorted(found, key=lambda m: int(m["id"]))[: min(limit, self.page)]
+        return _json([self._shown(m) for m in reversed(chosen)])
+
+    async def _application(self, request: web.Request) -> web.Response:
+        return _json({
+            "id": "800000000000000001", "name": "carapax", "icon": None, "description": "", "bot_public": False, "flags": 0,
+            "bot_require_code_grant": False, "verify_key": "0" * 64, "owner": self.user("alice"), "team": None, "summary": "",
+        })  # fmt: skip
 
     async def _patch(self, request: web.Request) -> web.Response:
         found = self.messages.get(request.match_info["message"])
         if found is None or not found.get("mine"):
             return _refused(403, 50005, "Cannot edit a message authored by another user")
         found.update(await request.json())
-        return web.json_response(self._shown(found))
+        return _json(self._shown(found))
 
     async def _put_reaction(self, request: web.Request) -> web.Response:
         marks = self.reactions.setdefault(request.match_info["message"], [])
@@ -190,12 +208,12 @@ class FakeDiscord:
     async def _guild_channels(self, request: web.Request) -> web.Response:
         inside = [entry for entry in self.channels.values() if entry.get("guild_id") == request.match_info["guild"]]
         voiceless = {"id": "400000000000000009", "type": 4, "name": "category"}
-        return web.json_response([*(entry for entry in inside if entry["type"] == 0), voiceless])
+        return _json([*(entry for entry in inside if entry["type"] == 0), voiceless])
 
     async def _guild_members(self, request: web.Request) -> web.Response:
         after, limit = int(request.query.get("after", "0")), min(int(request.query.get("limit", "1")), 1_000)
         found = sorted((id for id in self.members if int(id) > after), key=int)[: min(limit, self.page)]
-        return web.json_response([{"user": {"id": id, "username": id}, "roles": [], "flags": 0} for id in found])
+        return _json([{"user": {"id": id, "username": id}, "roles": [], "flags": 0} for id in found])
 
     async def _callback(self, request: web.Request) -> web.Response:
         assert (await request.json())["type"] == 6
@@ -309,12 +327,17 @@ async def _body(request: web.Request) -> tuple[dict[str, Any], list[tuple[str, b
     return json.loads(str(form["payload_json"])), files
 
 
+def _json(made: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    # Discord names no character set, and clients compare the whole header.
+    return web.Response(body=json.dumps(made).encode(), content_type="application/json", status=status, headers=headers)
+
+
 def _refused(status: int, code: int, message: str) -> web.Response:
-    return web.json_response({"message": message, "code": code}, status=status)
+    return _json({"message": message, "code": code}, status=status)
 
 
 def _failed(fault: Fault) -> web.Response:
     if fault.status == 429:
         body = {"message": "You are being rate limited.", "retry_after": float(fault.retry_after_s), "global": False}
-        return web.json_response(body, status=429, headers={"retry-after": str(fault.retry_after_s)})
+        return _json(body, status=429, headers={"retry-after": str(fault.retry_after_s)})
     return _refused(fault.status, 50035, "Invalid Form Body")

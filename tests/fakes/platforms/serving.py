@@ -10,6 +10,23 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+# What a foreign client's process begins with: it asks for no name and dials this machine only.
+LOOPBACK_ONLY = """
+import socket
+_connect, _lookup = socket.socket.connect, socket.getaddrinfo
+def _checked(host):
+    if host != "127.0.0.1":
+        raise SystemExit(f"a client in a test wanted to reach {host}")
+def connect(self, address):
+    if self.family != socket.AF_UNIX:
+        _checked(address[0])
+    return _connect(self, address)
+def getaddrinfo(host, *more, **named):
+    _checked(host)
+    return _lookup(host, *more, **named)
+socket.socket.connect, socket.getaddrinfo = connect, getaddrinfo
+"""
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -39,6 +39,7 @@ MAX_SPOTS = 2_000
 MAX_MEMBERS = 10_000
 MAX_CHANNELS = 500
 PAGE = 1_000
+PAGE_MESSAGES, MAX_PAGES = 100, 10
 MAX_QUICK, QUICK_MS = 3, 5_000
 FEATURES = frozenset(Feature) - {Feature.HOOK, Feature.IDEMPOTENT}
 
@@ -57,7 +58,7 @@ class DiscordChannel:
         self._clock = opening.clock
         self._log = opening.log
         self._token = opening.secrets["token"]
-        self._link = Link(opening)
+        self._opening = opening
         self._spots: dict[str, wire.Spot] = {}
         self._clients: dict[str, Any] = {}
         self._me = self._my_name = ""
@@ -74,16 +75,17 @@ class DiscordChannel:
 
     async def run(self, hear: Hear, up: Callable[[str], None]) -> None:
         await self._who(anew=True)
-        await self._link.load()
-        url = await self._gateway()
 
         async def take(frame: wire.Frame, session: wire.Session) -> bool:
             return await self._take(frame, session, hear)
 
+        link = Link(self._opening, take, self._missed)
+        await link.load()
+        url = await self._gateway()
         quick = 0
         while quick <= MAX_QUICK:
             began_ms = self._clock.monotonic_ms()
-            await self._link.hold(url, take, lambda: up(f"@{self._my_name}"))
+            await link.hold(url, lambda: up(f"@{self._my_name}"))
             quick = quick + 1 if self._clock.monotonic_ms() - began_ms < QUICK_MS else 0
         raise ChannelFailed("Discord asks for a new connection again and again.", retry_after_ms=30_000)
 
@@ -112,6 +114,17 @@ class DiscordChannel:
         if found and frame.type == "INTERACTION_CREATE":
             await self._acknowledge(frame)
         return bool(found)
+
+    async def _missed(self, channel: str, after: str) -> list[wire.Frame]:
+        spot = await self._spot(channel)
+        found: list[wire.Frame] = []
+        for _ in range(MAX_PAGES):
+            listed = await self._ask_all(f"/channels/{spot.id}/messages?limit={PAGE_MESSAGES}&after={after}")
+            found += wire.missed_frames(listed, spot)
+            if len(listed) < PAGE_MESSAGES:
+                break
+            after = _path_id(word(listed[0], "id"))
+        return found
 
     async def _left(self, frame: wire.Frame, stamp: str, hear: Hear) -> bool:
         guild, person = wire.parse_leaver(frame)
@@ -205,7 +218,7 @@ class DiscordChannel:
             listed = await self._ask_all(f"/guilds/{spot.guild}/members?limit={PAGE}&after={after}")
             page = [word(part(entry, "user"), "id") for entry in listed]
             found |= set(page)
-            if len(page) < PAGE:
+            if len(page) < PAGE and len(found) <= MAX_MEMBERS:
                 return frozenset(found - {me, ""})
             after = _path_id(max(page, key=lambda id: int(id) if id.isdigit() else 0))
         return None

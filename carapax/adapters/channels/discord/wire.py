@@ -81,17 +81,24 @@ def parse_frame(raw: bytes | str) -> Frame:
     return Frame(op, number(given, "s"), word(given, "t"), given.get("d"))
 
 
-def parse_session(raw: bytes | None) -> Session:
-    """A kept session; none when it does not read."""
+def parse_session(raw: bytes | None) -> tuple[Session, dict[str, str]]:
+    """A kept session and the newest message of each channel; none when it does not read."""
     try:
         given = parse_object(raw or b"{}")
-        return Session(word(given, "id"), number(given, "seq") or 0, word(given, "url"))
+        latest = part(given, "latest")
+        session = Session(word(given, "id"), number(given, "seq") or 0, word(given, "url"))
+        return session, {channel: _id(latest, channel) for channel in latest if channel.isdigit()}
     except Malformed:
-        return Session()
+        return Session(), {}
 
 
-def render_session(session: Session) -> bytes:
-    return json.dumps({"id": session.id, "seq": session.seq, "url": session.url}).encode()
+def render_session(session: Session, latest: dict[str, str]) -> bytes:
+    return json.dumps({"id": session.id, "seq": session.seq, "url": session.url, "latest": latest}).encode()
+
+
+def missed_frames(listed: list[dict[str, Any]], spot: Spot) -> list[Frame]:
+    """Messages that a channel lists, the newest first, as the events that were missed, the oldest first."""
+    return [Frame(0, None, "MESSAGE_CREATE", {**entry, "channel_id": spot.id}) for entry in reversed(listed)]
 
 
 def parse_spot(given: dict[str, Any]) -> Spot:

@@ -25,6 +25,7 @@ class DiscordRig:
         self.notes, self.clock = Notes(), ShiftedClock()
         self.vault = DictVault({"discord": fake.TOKEN})
         self.log: list[str] = []
+        self.opened: list[Channel] = []
         self.last: tuple[str, dict[str, Any]] | None = None
         self.edits = 0
 
@@ -37,7 +38,8 @@ class DiscordRig:
     def open(self) -> Channel:
         egress = DirectEgress(self.vault, hosts=dict.fromkeys(HOSTS, ("127.0.0.1", self.discord.server.port)))
         opening = Opening("discord", {}, {"token": "discord"}, egress, self.notes, self.clock, self.log.append)
-        return open_channel("discord", opening)
+        self.opened.append(open_channel("discord", opening))
+        return self.opened[-1]
 
     def sender_id(self, sender: str) -> str:
         return fake.PEOPLE[sender]

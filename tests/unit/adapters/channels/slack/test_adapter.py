@@ -28,7 +28,7 @@ from carapax.ports.channel import Channel, ChannelFailed, CredentialRefused, Sen
 from tests.conformance.channel.rig import Says
 from tests.conformance.channel.rigs.slack import SlackRig
 from tests.fakes.platforms import slack as fake
-from tests.fakes.platforms.serving import until
+from tests.fakes.platforms.serving import LOOPBACK_ONLY, until
 
 PYTHON = Path(__file__).parents[5] / ".venv-peers/bin/python"
 ALICE = Place("slack", "D0ALICE")
@@ -307,7 +307,7 @@ def test_the_official_sdk_speaks_with_the_local_slack_and_signs_for_the_hook() -
         headers, body = rig.slack.signed(rig.clock.now_ms() // 1000)
         asked = json.dumps({"headers": dict(headers), "body": body.decode()})
         child = await asyncio.create_subprocess_exec(
-            PYTHON, "-c", SDK, base, fake.BOT_TOKEN, fake.APP_TOKEN, fake.SIGNING, asked,
+            PYTHON, "-c", LOOPBACK_ONLY + SDK, base, fake.BOT_TOKEN, fake.APP_TOKEN, fake.SIGNING, asked,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await child.communicate()
