@@ -1,7 +1,7 @@
 """Tokens that run out: renewed at the service's token endpoint shortly before, and stored before they are used.
 
 Layer: adapters/vault. Implements sealed.Resolver for the kind "oauth". Absent: signing in (a person does that), and the
-connection (`post` is given). Source: RFC 6749 section 6, RFC 6819 5.2.2.3 (a rotated refresh token counts once).
+connection (`post` is given). Source: RFC 6749 sections 4.4 and 6, RFC 6819 5.2.2.3 (a rotated refresh token counts once).
 Laws: nothing is sent anywhere but to the endpoint that was sealed with the token; no error holds a token or an answer.
 """
 
@@ -24,6 +24,10 @@ ANSWER_BYTES = 65_536
 TOKEN_CHARS = 8192
 POST_S = 15.0
 
+REFRESH = "refresh_token"
+CREDENTIALS = "client_credentials"
+"""A token for the program itself: nobody signs in, and the client's own secret renews it."""
+
 Post = Callable[[str, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
 """Posts a form to an address without following anything: status and body. Raises StoreUnavailable."""
 
@@ -34,38 +38,44 @@ class OAuth:
 
     endpoint: str
     client_id: str
-    refresh_token: str
+    refresh_token: str = ""
     client_secret: str = ""
     scope: str = ""
     access_token: str = ""
     expires_ms: int = 0
+    grant: str = REFRESH
 
     def __repr__(self) -> str:
         return "OAuth(…)"
 
     def render(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        kept = asdict(self)
+        if self.grant == REFRESH:
+            del kept["grant"]
+        return json.dumps(kept, sort_keys=True)
 
 
 def parse_oauth(text: str) -> OAuth:
     """From JSON with exactly the fields of `OAuth`, those with a default left out or not. Raises Malformed."""
     wrong = Malformed(
         "That is not what an OAuth secret is made of.",
-        next_step="Give JSON with endpoint (https), client_id, refresh_token, and if there are any client_secret, scope.",
+        next_step="Give JSON with endpoint (https), client_id, refresh_token, and if there are any client_secret, scope; "
+        'or with "grant": "client_credentials" and client_secret instead of refresh_token.',
     )
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
     known = {field.name for field in fields(OAuth)}
-    if not isinstance(found, dict) or not {"endpoint", "client_id", "refresh_token"} <= set(found) <= known:
+    if not isinstance(found, dict) or not {"endpoint", "client_id"} <= set(found) <= known:
         raise wrong
     expires_ms = found.get("expires_ms", 0)
     words = [value for name, value in found.items() if name != "expires_ms"]
     if type(expires_ms) is not int or not all(_is_word(value) for value in words):
         raise wrong
     made = OAuth(**found)
-    if not made.client_id or not made.refresh_token or not _is_endpoint(made.endpoint):
+    renews = {REFRESH: bool(made.refresh_token), CREDENTIALS: bool(made.client_secret) and not made.refresh_token}
+    if not made.client_id or not renews.get(made.grant) or not _is_endpoint(made.endpoint):
         raise wrong
     return made
 
@@ -119,7 +129,9 @@ class OAuthResolver:
         """Nothing is held between uses."""
 
     async def _renew(self, handle: str, token: OAuth) -> OAuth:
-        form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token, "client_id": token.client_id}
+        form = {"grant_type": token.grant, "client_id": token.client_id}
+        if token.refresh_token:
+            form["refresh_token"] = token.refresh_token
         if token.client_secret:
             form["client_secret"] = token.client_secret
         if token.scope:
@@ -134,12 +146,12 @@ class OAuthResolver:
         if status in (400, 401, 403):
             raise StoreUnavailable(
                 f"{host} does not renew {handle!r}: {code or status}.",
-                kept="The refresh token is kept; nothing was sent elsewhere.",
-                next_step=f"Sign in at the service again, then `carapax vault set {handle} --oauth`.",
+                kept="What is sealed is kept; nothing was sent elsewhere.",
+                next_step=f"{_anew(token)}, then `carapax vault set {handle} --oauth`.",
             )
         raise StoreUnavailable(
             f"{host} answered {status} when {handle!r} was to be renewed.",
-            kept="The refresh token is kept.",
+            kept="What is sealed is kept.",
             next_step="Try again later; the service is busy or down.",
         )
 
@@ -152,11 +164,17 @@ def _renewed(handle: str, host: str | None, token: OAuth, answer: dict[str, Any]
     if not _is_word(access) or not access or not isinstance(kind, str) or kind.lower() != "bearer":
         raise StoreUnavailable(
             f"{host} renewed {handle!r} with an answer that is no bearer token.",
-            next_step="Try again later, or sign in at the service again.",
+            next_step=f"Try again later. {_anew(token)}, if it stays so.",
         )
     lives_ms = lives_s * 1000 if type(lives_s) is int and 0 < lives_s <= 10**9 else UNSAID_MS
-    rotated = refresh if isinstance(refresh, str) and refresh and _is_word(refresh) else token.refresh_token
+    # With credentials of the client none belongs into the answer (RFC 6749 section 4.4.3).
+    rotates = token.grant == REFRESH and isinstance(refresh, str) and bool(refresh) and _is_word(refresh)
+    rotated = str(refresh) if rotates else token.refresh_token
     return replace(token, access_token=access, refresh_token=rotated, expires_ms=now_ms + lives_ms)
+
+
+def _anew(token: OAuth) -> str:
+    return "Get a new client secret" if token.grant == CREDENTIALS else "Sign in at the service again"
 
 
 def _answer(body: bytes) -> dict[str, Any]:

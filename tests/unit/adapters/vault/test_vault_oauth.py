@@ -36,6 +36,12 @@ class Endpoint:
         self.seen.append(asked)
         if self.answers:
             return self.answers.pop(0)
+        if asked.form.get("grant_type") == "client_credentials" and asked.form.get("client_secret") == CLIENT:
+            return 200, {
+                "access_token": f"{ACCESS}-{len(self.seen)}",
+                "token_type": "Bearer",
+                "refresh_token": "unasked",
+            }
         if asked.form.get("refresh_token") != self.good:
             return 400, {"error": "invalid_grant", "error_description": f"unknown token {asked.form['refresh_token']}"}
         number = len(self.seen)
@@ -213,7 +219,9 @@ GOOD = {"endpoint": "https://id.example/token", "client_id": "c", "refresh_token
         {"endpoint": "http://id.example/token"}, {"endpoint": "https://u:p@id.example/"}, {"endpoint": "https://"},
         {"endpoint": "ftp://id.example/"}, {"endpoint": "https://id.example/#x"}, {"endpoint": "https://id.example:99999/"},
         {"client_id": ""}, {"refresh_token": ""}, {"refresh_token": "a\nb"}, {"more": "x"}, {"scope": 7},
-        {"expires_ms": "1"}, {"refresh_token": "x" * 8193},
+        {"expires_ms": "1"}, {"refresh_token": "x" * 8193}, {"grant": "password"}, {"grant": ""}, {"grant": 7},
+        {"grant": "client_credentials"}, {"grant": "client_credentials", "client_secret": "s"},
+        {"grant": "client_credentials", "refresh_token": ""},
     ],
 )  # fmt: skip
 def test_what_is_no_oauth_secret_is_refused_without_repeating_it(change: dict[str, object]) -> None:
@@ -221,6 +229,48 @@ def test_what_is_no_oauth_secret_is_refused_without_repeating_it(change: dict[st
     with pytest.raises(Malformed) as caught:
         parse_oauth(json.dumps({**GOOD, **change}))
     assert "id.example" not in str(caught.value) + caught.value.next_step
+
+
+def test_a_programs_own_token_is_renewed_with_the_clients_secret(tmp_path: Path) -> None:
+    endpoint, clock = Endpoint(), Clock()
+    fields = {"grant": "client_credentials", "refresh_token": "", "scope": "https://api.example/.default"}
+
+    async def act(vault: SealedVault, token: OAuth) -> None:
+        assert await vault.value("mail") == f"{ACCESS}-1"
+        assert await vault.value("mail") == f"{ACCESS}-1" and len(endpoint.seen) == 1
+        clock.now += 241_000
+        assert await vault.value("mail") == f"{ACCESS}-2"
+        assert set(vault.held_values()) == {f"{ACCESS}-2", CLIENT}
+
+    with_vault(tmp_path, endpoint, act, clock=clock, **fields)
+    assert [asked.form for asked in endpoint.seen] == [
+        {"grant_type": "client_credentials", "client_id": "client-7", "client_secret": CLIENT, "scope": fields["scope"]}
+    ] * 2
+    assert found_in_clear(tmp_path, ACCESS, CLIENT, "unasked") == []
+
+
+def test_a_wrong_client_secret_says_what_to_do(tmp_path: Path) -> None:
+    endpoint = Endpoint()
+
+    async def act(vault: SealedVault, token: OAuth) -> None:
+        endpoint.answers = [(401, {"error": "invalid_client"})]
+        with pytest.raises(StoreUnavailable, match="invalid_client") as caught:
+            await vault.value("mail")
+        assert "client secret" in caught.value.next_step and "Sign in" not in caught.value.next_step
+        assert CLIENT not in str(caught.value) + caught.value.next_step
+
+    with_vault(tmp_path, endpoint, act, grant="client_credentials", refresh_token="")
+
+
+def test_what_was_sealed_before_there_were_grants_reads_the_same() -> None:
+    assert parse_oauth(json.dumps(GOOD)).grant == "refresh_token"
+    assert "grant" not in parse_oauth(json.dumps(GOOD)).render()
+    made = parse_oauth(
+        json.dumps(
+            {"endpoint": GOOD["endpoint"], "client_id": "c", "client_secret": "s", "grant": "client_credentials"}
+        )
+    )
+    assert parse_oauth(made.render()) == made
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", json.dumps({"endpoint": "https://id.example/"})])
