@@ -1,7 +1,10 @@
-"""A child for the store's fault tests: `kill SEED FOLDER…` or `fill PATH BYTES`. Prints what was acknowledged.
+"""A child for the store's fault tests: `kill SEED FOLDER…`, `fill PATH BYTES` or `share ADDRESS NAME COUNT`.
+
+Prints what was acknowledged.
 
 `kill` forks a writer per seed, ends it with SIGKILL after a seeded number of acknowledgements, and prints one
-line of JSON per seed. `fill` writes under a file-size limit until the store refuses.
+line of JSON per seed. `fill` writes under a file-size limit until the store refuses. `share` is one gateway of several
+on one database: it waits for a line, then writes turns and work, one line of output for each acknowledgement.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from carapax.core.terms.error import CarapaxError
 from carapax.core.terms.ids import SessionId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label
 from carapax.core.terms.limit import Usage
+from carapax.core.terms.work import Work
 from carapax.ports.store import NewPart
 
 LABEL = Label(Integrity.USER, OWNER_ONLY)
@@ -94,9 +98,35 @@ async def fill(path: str, limit: int) -> dict[str, object]:
     return {"kept": kept, "refused": refused}
 
 
+async def share(address: str, name: str, count: int) -> None:
+    """Turns of four sessions that everybody writes to, and work of which everybody tries to keep the same pieces."""
+    store = SqlStore.open(address, Still())
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+    async def one(session: str) -> None:
+        await store.open_session(SessionId(f"{name}{session}"), OWNER, session, 1)  # all get the first one's
+        (found,) = [s for s in await store.list_sessions(OWNER) if s.id.endswith(session)]
+        for number in range(count):
+            id = f"{name}.{session}.{number}"
+            await store.accept_turn(turn(id, found.id), [NewPart(PartKind.USER, id, LABEL)] * 2)
+            os.write(1, f"accepted {id}\n".encode())
+            if await store.put_work(Work("share", f"{session}.{number}", session, name, 1)):
+                os.write(1, f"kept {session}.{number}\n".encode())
+            await store.set_turn(
+                TurnId(id), TurnState.DONE, parts=[NewPart(PartKind.REPLY, id, LABEL)], usage=Usage(1), day="d"
+            )
+            os.write(1, f"done {id}\n".encode())
+
+    await asyncio.gather(*[one(f"s{n}") for n in range(4)])
+    await store.close()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "kill":
         for number, place in enumerate(sys.argv[3:]):
             print(json.dumps(kill(int(sys.argv[2]) + number, place)), flush=True)
+    elif sys.argv[1] == "share":
+        asyncio.run(share(sys.argv[2], sys.argv[3], int(sys.argv[4])))
     else:
         print(json.dumps(asyncio.run(fill(sys.argv[2], int(sys.argv[3])))))
