@@ -90,16 +90,14 @@ class WebChannel:
 
     async def run(self, hear: Hear, up: Callable[[str], None]) -> None:
         """Nothing to hold open: pages come to us."""
-        up(f"page at {self._origin or 'this gateway'}/hooks/{self._opening.name}/")
+        up(f"page at {self._origin or 'this gateway'}/hooks/{self._opening.name}")
 
     async def hook(self, request: HookRequest, hear: Hear) -> HookAnswer:
         """The page and its files, its requests, its stream."""
         if self._closed:
             return HookAnswer(503)
         match request.method, request.path:
-            case "GET", "":
-                return HookAnswer(307, headers=(("location", f"{self._opening.name}/"),))
-            case "GET", "/":
+            case "GET", "" | "/":
                 return self._page(request)
             case "GET", path if path in _FILES:
                 return _answer(200, _read(path[1:]), _FILES[path])
@@ -107,7 +105,7 @@ class WebChannel:
                 return await self._events(request)
             case "POST", path if path in _POSTS:
                 return await self._post(request, hear)
-            case _, path if path in ("/", "/events", *_FILES, *_POSTS):
+            case _, path if path in ("", "/", "/events", *_FILES, *_POSTS):
                 return _answer(405)
             case _:
                 return _answer(404)
@@ -153,7 +151,7 @@ class WebChannel:
 
     async def test(self) -> Sequence[str]:
         """There is nobody to ask; where the page is."""
-        return [f"the page is at {self._origin or 'the address of this gateway'}/hooks/{self._opening.name}/"]
+        return [f"the page is at {self._origin or 'the address of this gateway'}/hooks/{self._opening.name}"]
 
     async def close(self) -> None:
         """End every stream; the pages ask again."""
@@ -167,7 +165,8 @@ class WebChannel:
 
     def _page(self, request: HookRequest) -> HookAnswer:
         french = prefers_french(request)
-        texts = texts_of(french) | {"title": self._opening.values.get("title") or "Carapax"}
+        base = "" if request.path else f"{self._opening.name}/"
+        texts = texts_of(french) | {"title": self._opening.values.get("title") or "Carapax", "base": base}
         page = _read("index.html").decode()
         for name, text in texts.items():
             page = page.replace(f"{{{{{name}}}}}", html.escape(text))
@@ -217,7 +216,7 @@ class WebChannel:
         if not await self._visitors.admit(visitor_of(key)):
             return _answer(429, headers=(("retry-after", "60"),))
         secure = request.header("origin").startswith("https://")
-        cookie = set_cookie(key, f"/hooks/{self._opening.name}/", secure=secure)
+        cookie = set_cookie(key, f"/hooks/{self._opening.name}", secure=secure)
         return _json(200, {}, headers=(("set-cookie", cookie),))
 
     async def _file(self, request: HookRequest, visitor: str) -> HookAnswer:

@@ -2,6 +2,7 @@
 "use strict";
 
 const say = document.body.dataset;
+const here = document.currentScript.src;  // everything else lies beside it
 const at = (id) => document.getElementById(id);
 const log = at("log"), form = at("form"), text = at("text"), notice = at("notice"), pick = at("pick");
 const shown = new Map();  // id of a line → its element
@@ -104,7 +105,7 @@ function choices(line) {
 async function post(where, given) {
   try {
     const headers = { "content-type": "application/json" };
-    return await fetch(where, { method: "POST", headers, body: JSON.stringify(given), cache: "no-store" });
+    return await fetch(new URL(where, here), { method: "POST", headers, body: JSON.stringify(given), cache: "no-store" });
   } catch {
     return { ok: false, status: 0 };
   }
@@ -113,7 +114,7 @@ async function post(where, given) {
 async function put(file) {
   try {
     const headers = { "content-type": "application/octet-stream", "x-file-type": file.type };
-    const answer = await fetch(`file?name=${encodeURIComponent(file.name)}`, { method: "POST", headers, body: file });
+    const answer = await fetch(new URL(`file?name=${encodeURIComponent(file.name)}`, here), { method: "POST", headers, body: file });
     return answer.ok ? (await answer.json()).ref : "";
   } catch {
     return "";
@@ -174,7 +175,7 @@ async function hello() {
 
 function open() {
   if (source) source.close();
-  source = new EventSource("events");
+  source = new EventSource(new URL("events", here));
   source.addEventListener("open", () => { wait = 1000; tell(""); });
   source.addEventListener("line", (event) => show(JSON.parse(event.data)));
   source.addEventListener("typing", (event) => { at("typing").hidden = !JSON.parse(event.data); });
