@@ -266,6 +266,21 @@ def test_a_certificate_of_another_name_or_authority_gets_nothing(tmp_path: Path)
     play(tmp_path, steps)
 
 
+def test_only_a_websocket_offers_http_inside_tls(tmp_path: Path) -> None:
+    """A mail or chat server that is strict about it would end a connection that offers it HTTP."""
+
+    async def steps(room: Room, egress: KeptEgress) -> None:
+        context = AUTHORITY.context([HOST])
+        context.set_alpn_protocols(["http/1.1"])
+        async with LineServer(context=context) as server:
+            for wrap in Wrap:
+                await line_to(room, server, wrap)
+            await server.until(lambda: server.connections == 2)
+            assert server.protocols == [None, "http/1.1"]
+
+    play(tmp_path, steps)
+
+
 def test_plain_or_odd_targets_are_refused_before_a_look_up(tmp_path: Path) -> None:
     async def steps(room: Room, egress: KeptEgress) -> None:
         for host in (

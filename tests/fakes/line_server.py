@@ -35,6 +35,7 @@ class LineServer:
         self.received = b""
         self.connections = 0
         self.ended = 0
+        self.protocols: list[str | None] = []  # what TLS agreed on (ALPN), a line each
         self.port = 0
         self.reading = asyncio.Event()
         if reads:
@@ -80,6 +81,8 @@ class LineServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        secured = writer.get_extra_info("ssl_object")
+        self.protocols.append(secured.selected_alpn_protocol() if secured is not None else None)
         await self._tell(connections=1)
         try:
             if self._greeting:
