@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carapax.surfaces.cli.english_channels import CHANNELS_EN
 from carapax.surfaces.cli.english_egress import EGRESS_EN
 from carapax.surfaces.cli.english_vault import VAULT_EN
 from carapax.surfaces.cli.english_wards import WARDS_EN
@@ -509,4 +510,5 @@ Ctrl-C stops a running turn. A trailing backslash continues on the next line.
     **WARDS_EN,
     **EGRESS_EN,
     **VAULT_EN,
+    **CHANNELS_EN,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carapax.surfaces.cli.french_channels import CHANNELS_FR
 from carapax.surfaces.cli.french_egress import EGRESS_FR
 from carapax.surfaces.cli.french_vault import VAULT_FR
 from carapax.surfaces.cli.french_wards import WARDS_FR
@@ -509,4 +510,5 @@ Ctrl-C arrête le tour en cours. Une barre oblique inverse en fin de ligne conti
     **WARDS_FR,
     **EGRESS_FR,
     **VAULT_FR,
+    **CHANNELS_FR,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from carapax.surfaces.cli.parser_channels import channels_grammar, messages_grammar, pair_grammar, people_grammar
 from carapax.surfaces.cli.parser_egress import egress_grammar
 from carapax.surfaces.cli.parser_vault import vault_grammar
 from carapax.surfaces.cli.parser_wards import canary_grammar, incident_grammar, resume_grammar, stop_grammar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "chat": "chat", "ask": "turns", "serve": "gateway", "doctor": "machine", "sessions": "sessions",
+    "channels": "channels", "messages": "messages", "pair": "people", "people": "people",
     "approvals": "turns", "approve": "turns", "deny": "turns", "factor": "factor",
     "undo": "turns", "ledger": "machine", "policy": "policy", "trust": "trust", "redteam": "redteam", "model": "machine",
     "incident": "incident", "canary": "canary", "egress": "egress", "resume": "stopping", "vault": "vault",
@@ -91,6 +93,7 @@ def build_parser(t: Texts) -> Parser:
 
     for name, fill in (
         ("chat", _chat), ("ask", _ask), ("serve", _serve), ("doctor", _doctor), ("sessions", _sessions),
+        ("channels", _channels), ("pair", pair_grammar), ("people", _people), ("messages", _messages),
         ("approvals", _approvals), ("approve", _approve), ("deny", _deny), ("factor", _factor),
         ("undo", _undo), ("ledger", _ledger), ("policy", _policy), ("trust", _trust), ("redteam", _redteam), ("model", _model),
         ("incident", _incident), ("canary", _canary), ("egress", _egress), ("resume", resume_grammar), ("vault", _vault),
@@ -300,6 +303,18 @@ def _incident(p: Parser) -> None:
 
 def _vault(p: Parser) -> None:
     vault_grammar(p, _action, _json)
+
+
+def _channels(p: Parser) -> None:
+    channels_grammar(p, _action, _json_again)
+
+
+def _people(p: Parser) -> None:
+    people_grammar(p, _action, _json_again)
+
+
+def _messages(p: Parser) -> None:
+    messages_grammar(p, _action, _json)
 
 
 def _canary(p: Parser) -> None:
