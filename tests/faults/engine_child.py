@@ -86,11 +86,11 @@ async def carry(engine: str, folder: str, seed: int, count: int, out: int) -> No
     async with opened(engine, folder) as live:
         live.register("turn", run, tries=10_000)
         await live.launch()
-        watching = asyncio.ensure_future(done(live, [key for key, _ in pieces(count)], say))
-        for key, lane in pieces(count):
-            if await live.start("turn", key, "{}", lane=lane):
-                say("kept", key)
-        await watching
+        async with asyncio.TaskGroup() as group:
+            group.create_task(done(live, [key for key, _ in pieces(count)], say))
+            for key, lane in pieces(count):
+                if await live.start("turn", key, "{}", lane=lane):
+                    say("kept", key)
 
 
 def fork(engine: str, folder: str, seed: int, count: int, until: int) -> list[str]:
