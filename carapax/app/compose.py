@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import carapax
 from carapax.adapters.egress.keeper import Keeper
 from carapax.adapters.egress.kept import KeptEgress
-from carapax.adapters.engine.embedded.adapter import EmbeddedEngine
 from carapax.adapters.ledger.file_ledger import FileLedger
 from carapax.adapters.ledger.reader import read_entries
 from carapax.adapters.sandbox.running import kill_recorded
@@ -34,8 +33,11 @@ from carapax.adapters.vault.keys import load_or_create_seed
 from carapax.adapters.workspace.adapter import KeptWorkspace
 from carapax.adapters.workspace.labels import WorkspaceLabels
 from carapax.app.access import Access
+from carapax.app.channel_doors import Channelled
+from carapax.app.channels.messengers import Given, Messengers
 from carapax.app.clock import SystemClock, spoken_code
 from carapax.app.desk import Desk
+from carapax.app.engines import database_address, open_engine
 from carapax.app.extraction import Extraction
 from carapax.app.factor import Factor
 from carapax.app.gate import EgressGate
@@ -53,12 +55,10 @@ from carapax.app.stopping import sweep_left
 from carapax.app.turns import Turns
 from carapax.app.walls import Place, Walls, build_walls, open_keeper
 from carapax.app.wards import Wards
-from carapax.core.channel.queue import QueueMode
+from carapax.core.policy.channel_section import CLOSED, ChannelRule, find_rule
 from carapax.core.terms.action import ToolManifest
-from carapax.core.terms.conversation import Turn
 from carapax.core.terms.error import CarapaxError, SettingsInvalid
-from carapax.core.terms.ids import ApprovalId, SessionId
-from carapax.core.terms.label import Readers
+from carapax.core.terms.ids import ApprovalId
 from carapax.core.terms.principal import Role
 from carapax.core.terms.tables import Tables
 from carapax.core.terms.tier import Provenance, WallTier
@@ -89,6 +89,7 @@ class Running:
     _workspace: KeptWorkspace
     wards: Wards
     _home: Home
+    messengers: Messengers
 
     async def record(self) -> None:
         """Take over into the ledger what the command line changed in the vault meanwhile."""
@@ -100,7 +101,9 @@ class Running:
 
     async def close(self) -> None:
         """Stop turns as interrupted, then release everything, last the ledger."""
+        await self.messengers.hang_up()
         await self.turns.close()
+        await self.messengers.close()
         await self.wards.close()
         await self.access.close()
         if self.model is not None:
@@ -152,7 +155,7 @@ class _Base:
         ledger = FileLedger.open(home.ledger, load_or_create_seed(home.keys / "ledger.seed"), ORIGIN, clock)
         folder = settings.workspace_path()
         folder.mkdir(parents=True, exist_ok=True)
-        store = SqlStore.open(str(home.store), clock)
+        store = SqlStore.open(database_address(home, settings), clock)
         return cls(home, clock, policy, ledger, store, folder, secrets.token_bytes(32))
 
 
@@ -234,6 +237,7 @@ async def compose(
     model = ModelSource(home, environ, KeptEgress(keeper)) if provider is None else None
     give = provider or (model.current if model is not None else None)
     assert give is not None
+    scanner = wards.scanner(TextScanner(classes=lambda: _tables(policy).classes, elsewhere=keeper.find_held))
     labels = WorkspaceLabels(workspace, store, lambda: _tables(policy).places)
     # A tool asks for its turn's meter only when it runs, and then there are turns.
     reader = Extraction(give, labels, lambda: _tables(policy), lambda *paid: turns.charge(*paid))
@@ -248,10 +252,10 @@ async def compose(
         key=base.key,
         new_approval=lambda: ApprovalId(spoken_code(5)),
         labels=labels,
-        scanner=wards.scanner(TextScanner(classes=lambda: _tables(policy).classes, elsewhere=keeper.find_held)),
+        scanner=scanner,
     )
     meter = Meter(store, clock)
-    engine = EmbeddedEngine(store, clock)
+    engine = await open_engine(home, settings, store, clock)
     people = People(store, ledger, clock, lambda: _roles(policy), lambda: _approvers(policy))
     turns = Turns(
         Means(store, guard, meter, clock, give, wards.hold, wards.lookout),
@@ -259,20 +263,47 @@ async def compose(
         desk=desk,
         engine=engine,
         who=lambda turn: people.principal(turn.principal, f"resumed:{turn.channel}"),
-        audience=_alone,
-        mode=_follow_up,
+        audience=lambda turn: messengers.audience(turn),
+        mode=lambda session: messengers.mode(session),
+    )
+    messengers = Messengers(
+        Given(
+            home=home,
+            workspace=base.folder,
+            store=store,
+            ledger=ledger,
+            engine=engine,
+            clock=clock,
+            egress=KeptEgress(keeper),
+            hold=wards.hold,
+            desk=desk,
+            people=people,
+            scanner=scanner,
+            saw=wards.saw,
+            rule=lambda name: _channel_rule(policy, name),
+            roles=lambda: _roles(policy),
+            approvers=lambda: _approvers(policy),
+            transcribe=_transcribe(settings, keeper),
+        )
     )
     wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut, watch=keeper.watch_for)
     await wards.label_planted(store)
     access = Access(store, ledger, clock, lambda: _roles(policy))
-    parts = Parts(store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards)
+    channelled = Channelled(messengers, people, engine, ledger)
+    parts = Parts(
+        store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards, channelled
+    )
+    gateway = CarapaxGateway(parts)
+    messengers.connect(turns, undo=gateway.undo_in_chat, status=gateway.status_in_chat)
+    messengers.load()
     await ledger.append("gateway.started", _started_body(policy))
     await shell.settle(ledger)
     interrupted = await _recovered(base, workspace, turns)
     await engine.launch()
+    messengers.start(wards.incidents.follow())
     return Running(
-        CarapaxGateway(parts), access, shell.walls, keeper, model, turns, interrupted, ledger, store, workspace, wards,
-        home,
+        gateway, access, shell.walls, keeper, model, turns, interrupted, ledger, store, workspace, wards,
+        home, messengers,
     )  # fmt: skip
 
 
@@ -320,12 +351,23 @@ def _floor(policy: PolicyFile) -> Mapping[Provenance, WallTier]:
         return {}
 
 
-async def _alone(turn: Turn) -> list[Readers]:
-    return [Readers(names=frozenset({turn.principal}))]
+def _transcribe(settings: Settings, keeper: Keeper) -> Callable[[bytes], Awaitable[str]] | None:
+    """What writes down recordings, when the settings name it."""
+    if not settings.transcriber_address:
+        return None
+    from carapax.adapters.providers.transcriber import Transcriber
+
+    return Transcriber(
+        KeptEgress(keeper), settings.transcriber_address, settings.transcriber_model, settings.transcriber_secret
+    ).transcribe
 
 
-async def _follow_up(session: SessionId) -> QueueMode:
-    return QueueMode.FOLLOW_UP
+def _channel_rule(policy: PolicyFile, name: str) -> ChannelRule:
+    """What becomes of strangers and groups of a channel; nobody is answered without a valid policy."""
+    try:
+        return find_rule(policy.current().channels, name)
+    except CarapaxError:
+        return CLOSED
 
 
 def _started_body(policy: PolicyFile) -> dict[str, str]:

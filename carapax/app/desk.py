@@ -8,7 +8,7 @@ Laws: the first final answer wins; silence until the deadline is no; the deadlin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -74,6 +74,8 @@ class Desk:
         self._codes = codes
         self._waiting: dict[ApprovalId, _Waiting] = {}
         self.closing = False
+        self.asked: Callable[[Approval], None] = lambda card: None
+        self.answered: Callable[[Approval], None] = lambda card: None
 
     async def ask(self, approval: Approval) -> Approval:
         # A card that was asked before a restart has less time left than it was given.
@@ -82,8 +84,10 @@ class Desk:
         self._waiting[approval.id] = _Waiting(approval, given, self._clock.monotonic_ms() + left_ms)
         try:
             await self._store.set_turn(approval.turn, TurnState.WAITING)
+            self.asked(approval)
             await asyncio.wait({given}, timeout=left_ms / 1000)
             answered = given.result() if given.done() else await self._expire(approval)
+            self.answered(answered)
             await self._store.set_turn(approval.turn, TurnState.RUNNING)
             return answered
         except asyncio.CancelledError:
@@ -96,6 +100,10 @@ class Desk:
     def factor(self, person: PrincipalId) -> Standing:
         """How this person's second factor stands."""
         return self._codes.standing(person) if self._codes is not None else Standing.NONE
+
+    def waiting(self) -> Sequence[Approval]:
+        """Every card that somebody waits for now, the newest last."""
+        return [found.card for found in self._waiting.values()]
 
     def waiting_in(self, session: SessionId) -> Approval | None:
         """The approval that this session waits for, if any."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import carapax
 from carapax.app.access import Access
+from carapax.app.channel_doors import ChannelDoors, Channelled
 from carapax.app.clock import new_id
 from carapax.app.desk import Desk
 from carapax.app.meter import Meter
@@ -57,12 +58,14 @@ class Parts:
     provider: Callable[[], Provider]
     ask_stop: Callable[[], None]
     wards: Wards
+    channelled: Channelled
 
 
-class CarapaxGateway:
+class CarapaxGateway(ChannelDoors):
     """Implements Gateway over its parts."""
 
     def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.channelled)
         self._p = parts
         self._started_ms = parts.clock.monotonic_ms()
 
@@ -184,6 +187,21 @@ class CarapaxGateway:
         parts = (NewPart(PartKind.USER, "/undo", owner), NewPart(PartKind.NOTICE, text, label))
         await self._p.store.accept_turn(turn, parts)
 
+    async def undo_in_chat(self, principal: Principal, session: SessionId) -> str:
+        """Take back what the session last changed; what to say of it."""
+        return undo_text(await self.undo(principal, session=session))
+
+    async def status_in_chat(self) -> str:
+        """How the gateway is, in three lines."""
+        state = await self.status()
+        model, counts = state["model"], state["counts"]
+        policy = state["policy"]
+        named = f"{policy['name']} {policy['serial']}" if policy["valid"] else f"invalid: {policy['reason']}"
+        lines = [f"Carapax {state['version']} · {model['name']} {model['model']}", f"policy {named}"]
+        waiting = counts.get("approvals_waiting", 0)
+        lines.append(f"running {state['running']} · waiting for an answer {waiting}")
+        return "\n".join([*lines, *(["Everything is stopped."] if state["stopped"] else [])])
+
     # tokens
 
     async def authenticate(self, value: str) -> Principal | None:
@@ -246,6 +264,7 @@ class CarapaxGateway:
             "factor": p.desk.factor(OWNER).value,
             "today": plain(await p.meter.today()),
             "stopped": p.wards.hold.stopped,
+            "work": p.channelled.engine.counts(),
             "incidents": [_brief(incident) for incident in p.wards.incidents.undecided()],
         }
         try:

@@ -42,6 +42,21 @@ class Home:
         return self.root / "store.sqlite"
 
     @property
+    def engine(self) -> Path:
+        """Where the DBOS engine keeps work, when it is chosen without PostgreSQL."""
+        return self.root / "engine.sqlite"
+
+    @property
+    def channels(self) -> Path:
+        """One file for each messenger that was added."""
+        return self.root / "channels"
+
+    @property
+    def outbox(self) -> Path:
+        """Files on their way out, by digest."""
+        return self.root / "outbox"
+
+    @property
     def versions(self) -> Path:
         return self.root / "versions"
 

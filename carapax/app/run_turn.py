@@ -171,6 +171,7 @@ class TurnRun:
         """What the turn stands on: its parts and those before it, with what an earlier run of it left."""
         turn, store = self.turn, self._store
         resumed = turn.state is not TurnState.ACCEPTED
+        self._readers = await self._audience(turn)
         if resumed:
             newer = await store.list_turns(turn.session, limit=MOST_TAKEN)
             self._take([each for each in reversed(newer) if each.reply == taken_text(turn)])
@@ -236,8 +237,10 @@ class TurnRun:
         return rendered.text
 
     def _say(self, text: str) -> None:
-        """Show a piece of the reply as it is written, unless it rests on untrusted text: that is shown once it is rendered."""
-        if self._turn_guard.context.integrity > Integrity.EXTERNAL:
+        """Show a piece of the reply as it is written, unless it rests on untrusted text (that is shown once it is
+        rendered) or on what not everybody here may read (that is refused as a whole)."""
+        context = self._turn_guard.context
+        if context.integrity > Integrity.EXTERNAL and any(may_flow(context, way) for way in self._readers):
             self._emit(TextDelta(text))
 
     def _check_clearance(self, provider: Provider) -> None:

@@ -133,7 +133,7 @@ async def _tell(
 
 
 def _api_settings(settings: Settings, port: int) -> ApiSettings:
-    return ApiSettings(port=port, tls=bool(settings.tls_cert))
+    return ApiSettings(port=port, tls=bool(settings.tls_cert), public_url=settings.public_url)
 
 
 def _tls(settings: Settings) -> tuple[Path | None, Path | None]:

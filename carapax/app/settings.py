@@ -33,6 +33,12 @@ class Settings:
     search_engine: str = ""  # "" = duckduckgo; brave, tavily, searxng
     search_address: str = ""  # of a SearXNG
     egress_trust: str = ""  # a PEM file of further certificate authorities that services out there may have
+    database: str = ""  # "" = one file in the home; postgresql://… for several machines, without a password in it
+    engine: str = ""  # what keeps work: "" = embedded with a file, dbos with PostgreSQL
+    public_url: str = ""  # where messengers that call reach this gateway: https://…
+    transcriber_address: str = ""  # of an OpenAI-compatible service that writes down recordings; "" = none
+    transcriber_model: str = "whisper-1"
+    transcriber_secret: str = ""  # the handle of its key
     vault_address: str = ""  # of a HashiCorp Vault or OpenBao, for secrets of kind "remote"
     vault_mount: str = "secret"  # its KV version 2 engine
     vault_namespace: str = ""

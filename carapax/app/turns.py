@@ -111,11 +111,14 @@ class Turns:
         """Store a message and queue its turn. Raises Malformed, TooLarge, NotFound, Conflict, StoreUnavailable."""
         topic = Topic()
         stream = topic.listen()
-        turn = await self.accept(principal, inbound, topic)
-        return stream if self._topics.get(turn.id, topic) is topic else await self.follow(turn.id)
+        turn, fresh = await self._accept(principal, inbound, topic)
+        return stream if fresh else await self.follow(turn.id)
 
-    async def accept(self, principal: Principal, inbound: Inbound, topic: Topic | None = None) -> Turn:
+    async def accept(self, principal: Principal, inbound: Inbound) -> Turn:
         """Store a message and queue its turn; the first turn when its key is known. Raises as `submit`."""
+        return (await self._accept(principal, inbound, Topic()))[0]
+
+    async def _accept(self, principal: Principal, inbound: Inbound, topic: Topic) -> tuple[Turn, bool]:
         if self.closing:
             raise Unavailable(
                 "Carapax is stopping.", kept="Your message was not taken.", next_step="Send it again later."
@@ -139,7 +142,7 @@ class Turns:
             usage=Usage(),
             key=inbound.key,
         )
-        self._topics[turn.id] = topic or Topic()
+        self._topics[turn.id] = topic
         waiting = lane.waiting[turn.id] = _Waiting(turn, principal, asyncio.get_running_loop().create_future())
         try:
             stored, *_ = await asyncio.gather(
@@ -152,12 +155,12 @@ class Turns:
             raise
         if stored.id != turn.id:  # the same message again, by its idempotency key: there is no such turn
             self._forget(turn, waiting)
-            return stored
+            return stored, False
         self.counts["accepted"] += 1
         waiting.stored.set_result(stored)
         if arrival is Arrival.INTERRUPT and lane.running is not None:
             lane.running.stop(TurnState.STOPPED, "You sent a new message, so it was left there.")
-        return stored
+        return stored, True
 
     async def charge(self, session: SessionId, turn: TurnId, completion: Completion) -> None:
         """Count a completion that a tool of this turn needed; on the day alone when the turn is no longer running."""

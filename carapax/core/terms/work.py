@@ -29,7 +29,7 @@ class Work:
     state: WorkState = WorkState.WAITING
     attempts: int = 0  # tries begun so far, this one included; a try that died with its process counts
     due_ms: int = 0  # not before
-    error: str = ""  # why the last try failed, in words for people
+    error: str = ""  # why the last try failed, in words for people; "" also for one that died with its process
     ended_ms: int | None = None
 
     @property
