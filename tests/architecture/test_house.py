@@ -16,7 +16,19 @@ STRICT = ("core", "guard")
 
 ROOMS = {
     "core": {"breaker", "channel", "flow", "intent", "ledger", "policy", "rules", "terms", "turn"},
-    "adapters": {"egress", "ledger", "providers", "sandbox", "scan", "store", "tools", "vault", "workspace"},
+    "adapters": {
+        "channels",
+        "egress",
+        "engine",
+        "ledger",
+        "providers",
+        "sandbox",
+        "scan",
+        "store",
+        "tools",
+        "vault",
+        "workspace",
+    },
     "surfaces": {"api", "cli"},
     "services": set(),
     "": {"adapters", "agent", "app", "core", "guard", "ports", "services", "surfaces"},
