@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from carapax.core.terms.label import OWNER
 from carapax.core.terms.plain import plain
 from carapax.core.terms.work import Work
 from carapax.ports.store import Pairing
@@ -53,12 +54,12 @@ async def list_pairings(call: Call) -> Response:
 
 
 async def make_pairing(call: Call) -> Response:
-    made = await call.gateway.make_pairing(call.who, call.body.get("channel", ""), call.body.get("person", ""))
+    made = await call.gateway.make_pairing(call.who, call.body.get("channel", ""), call.body.get("person") or OWNER)
     return json_answer(plain(made), 201)
 
 
 async def accept_pairing(call: Call) -> Response:
-    account = await call.gateway.accept_pairing(call.who, call.body["code"], call.body.get("person", ""))
+    account = await call.gateway.accept_pairing(call.who, call.body["code"], call.body.get("person") or OWNER)
     return json_answer(plain(account), 201)
 
 

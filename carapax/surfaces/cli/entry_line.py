@@ -57,6 +57,20 @@ def _carried(body: Body) -> str:
     return f"{body['tool']}: {body['requests']} requests ({hosts}), {body['refused']} refused, {sizes}"
 
 
+def _delivered(body: Body) -> str:
+    files = f", {len(body['files'])} files" if body["files"] else ""
+    return f"to {body['place']}: {_size(body['text'])}{files}"
+
+
+def _pairing(body: Body) -> str:
+    where = body["channel"] or "any channel"
+    return (
+        f"a code for {body['sender']} on {where}"
+        if body["sender"]
+        else f"a code for {body['for']}, to be sent on {where}"
+    )
+
+
 def _decided(body: Body) -> str:
     return f"incident {body['incident']} by {body['by']}"
 
@@ -96,6 +110,15 @@ _KINDS: dict[str, Callable[[Body], str]] = {
     **{f"incident.{act}": _decided for act in ("resumed", "killed", "kept")},
     "everything.stopped": lambda b: f"{b['turns']} turns ended",
     "everything.resumed": lambda b: f"by {b['by']}",
+    "delivered": _delivered,
+    "channel.added": lambda b: f"{b['channel']} ({b['kind']}) by {b['by']}",
+    "channel.removed": lambda b: f"{b['channel']} by {b['by']}",
+    **{f"channel.{how}": lambda b: f"{b['channel']}: {b['reason']}" for how in ("refused", "gave_up")},
+    "pairing": _pairing,
+    "paired": lambda b: f"{b['sender']} on {b['channel']} is {b['person']} ({b['by']})",
+    "unpaired": lambda b: f"{b['sender']} on {b['channel']} by {b['by']}",
+    **{f"message.{act}": lambda b: f"{b['work']} ({b['kind']}) by {b['by']}" for act in ("retried", "dropped")},
+    "resumed": lambda b: f"turn {b['turn']}",
     "undo": lambda b: f"{b['files']} changes of turn {b['turn']}, by {b['by']}",
     "token.created": lambda b: f"{b['name']} ({', '.join(b['scopes'])})",
     "token.revoked": lambda b: f"{b['token']} by {b['by']}",

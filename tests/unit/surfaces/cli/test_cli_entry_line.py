@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[4]
 
 def test_every_kind_that_the_gateway_writes_has_words() -> None:
     written: set[str] = set()
-    for path in [*(ROOT / "carapax" / "guard").glob("*.py"), *(ROOT / "carapax" / "app").glob("*.py")]:
+    for path in [*(ROOT / "carapax" / "guard").glob("*.py"), *(ROOT / "carapax" / "app").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append":
                 owner = ast.unparse(node.func.value)
@@ -73,6 +73,31 @@ HOP = {
             {"tool": "x", "kind": "mismatch", "detail": "egress.key a.example"},
             "x: mismatch egress.key a.example",
         ),
+        (
+            "delivered",
+            {
+                "place": "telegram/42",
+                "text": {"bytes": 5, "sha256": "ab" * 32},
+                "files": ["d" * 64],
+                "channel": "telegram",
+            },
+            "to telegram/42: 5 B, sha256 abababababab…, 1 files",
+        ),
+        ("channel.added", {"channel": "work", "kind": "irc", "by": "owner"}, "work (irc) by owner"),
+        ("channel.removed", {"channel": "work", "by": "owner"}, "work by owner"),
+        ("channel.refused", {"channel": "work", "reason": "no"}, "work: no"),
+        ("channel.gave_up", {"channel": "work", "reason": "gone"}, "work: gone"),
+        ("pairing", {"channel": "irc", "sender": "4711", "for": ""}, "a code for 4711 on irc"),
+        ("pairing", {"channel": "", "sender": "", "for": "anna"}, "a code for anna, to be sent on any channel"),
+        (
+            "paired",
+            {"channel": "irc", "sender": "4711", "person": "anna", "by": "code:anna"},
+            "4711 on irc is anna (code:anna)",
+        ),
+        ("unpaired", {"channel": "irc", "sender": "4711", "by": "owner"}, "4711 on irc by owner"),
+        ("message.retried", {"work": "3f9a1c20", "kind": "delivery", "by": "owner"}, "3f9a1c20 (delivery) by owner"),
+        ("message.dropped", {"work": "3f9a1c20", "kind": "inbound", "by": "owner"}, "3f9a1c20 (inbound) by owner"),
+        ("resumed", {"session": "s", "turn": "t"}, "turn t"),
         ("of the future", {"a": 1}, '{"a": 1}'),
         ("call", {"other": "shape"}, '{"other": "shape"}'),
     ],
