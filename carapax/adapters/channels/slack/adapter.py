@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from carapax.adapters.channels.calling import call, read_bounded, read_json, status_error
 from carapax.adapters.channels.catalogue import Opening
+from carapax.adapters.channels.emoji import short_name
 from carapax.adapters.channels.fields import number, part, parts, word
 from carapax.adapters.channels.replays import Replays
 from carapax.adapters.channels.slack import wire
@@ -210,7 +211,7 @@ class SlackChannel:
         raise SendRefused("Slack shows no typing of bots.")
 
     async def react(self, place: Place, message: str, mark: str) -> None:
-        wanted = wire.mark_name(mark) if mark else ""
+        wanted = short_name(mark) if mark else ""
         at = {"channel": place.chat, "timestamp": message}
         me = await self._who()
         found = await self._ask("reactions.get", at, as_form=True)

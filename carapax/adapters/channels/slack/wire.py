@@ -28,13 +28,6 @@ CREDENTIAL_ERRORS = frozenset({
 PASSING_ERRORS = frozenset({
     "internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rollup_error",
 })  # fmt: skip
-MARKS = {
-    "👀": "eyes", "👍": "+1", "👎": "-1", "✅": "white_check_mark", "❌": "x", "⏳": "hourglass_flowing_sand", "⌛": "hourglass",
-    "❤": "heart", "🎉": "tada", "🙏": "pray", "🤔": "thinking_face", "⚠": "warning", "🚫": "no_entry_sign", "🔥": "fire", "👌": "ok_hand",
-    "😀": "grinning", "😂": "joy", "😢": "cry", "👏": "clap", "🚀": "rocket", "🔒": "lock", "❓": "question", "❗": "exclamation",
-    "⏸": "double_vertical_bar", "🛑": "octagonal_sign", "💤": "zzz",
-    "✍": "writing_hand", "🤖": "robot_face", "📎": "paperclip", "💬": "speech_balloon",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +227,6 @@ def render_edit(chat: str, message: str, text: str) -> dict[str, Any]:
     return {
         "channel": chat, "ts": message, "text": render_text(text), "parse": "none", "link_names": False, "blocks": [],
     }  # fmt: skip
-
-
-def mark_name(mark: str) -> str:
-    """Slack's name of an emoji. Raises SendRefused for one that has none here."""
-    try:
-        return MARKS[mark.replace("\ufe0f", "")]
-    except KeyError:
-        raise SendRefused("Slack takes reactions by name, and this one's name is not known.") from None
 
 
 def said_error(given: dict[str, Any], method: str) -> CarapaxError | None:

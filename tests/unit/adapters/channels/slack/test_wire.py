@@ -165,12 +165,6 @@ def test_an_error_word_says_whether_to_wait(said: object, error: type[Exception]
     assert type(found) is error
 
 
-def test_marks_have_names() -> None:
-    assert wire.mark_name("❤\ufe0f") == "heart"
-    with pytest.raises(SendRefused):
-        wire.mark_name("🦥")
-
-
 def test_a_form_has_one_payload() -> None:
     form = "application/x-www-form-urlencoded; charset=utf-8"
     assert wire.parse_request(form, urlencode({"payload": '{"type":"x"}'}).encode()) == {"type": "x"}

@@ -1,0 +1,1 @@
+"""Mattermost: a bot account over its WebSocket and REST API."""
