@@ -66,7 +66,11 @@ MAX_STREAMS = 200
 MAX_STREAMS_EACH = 6
 QUIET_S = 25.0  # shorter than what proxies forget
 STREAM_S = 600.0
-_FILES = {"/app.js": "text/javascript; charset=utf-8", "/style.css": "text/css; charset=utf-8"}
+_FILES = {
+    "/app.js": "text/javascript; charset=utf-8",
+    "/style.css": "text/css; charset=utf-8",
+    "/icon.svg": "image/svg+xml",
+}
 _POSTS = ("/hello", "/send", "/file")
 
 

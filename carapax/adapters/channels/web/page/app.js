@@ -9,6 +9,7 @@ const shown = new Map();  // id of a line → its element
 const MOST_BYTES = 10 * 1024 * 1024;
 let chosen = [];  // files to send
 let draft = null;  // what is being sent: a second try has the same id
+let low = true;  // the newest line is in sight, and stays there
 let source = null, wait = 1000, timer = 0;
 
 function fresh() {
@@ -48,6 +49,10 @@ function render(into, words) {
   });
 }
 
+function down() {
+  log.scrollTop = log.scrollHeight;
+}
+
 function clock(ms) {
   const when = new Date(ms);
   const today = when.toDateString() === new Date().toDateString();
@@ -56,7 +61,6 @@ function clock(ms) {
 }
 
 function show(line) {
-  const low = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   let element = shown.get(line.id);
   if (!element) {
     element = make("article", line.mine ? "mine" : "");
@@ -78,7 +82,7 @@ function show(line) {
     element.append(names);
   }
   if (line.buttons.length) element.append(choices(line));
-  if (low || line.mine) log.scrollTop = log.scrollHeight;
+  if (low || line.mine) down();
 }
 
 function choices(line) {
@@ -196,6 +200,8 @@ function again() {
   wait = Math.min(wait * 2, 60000);
 }
 
+log.addEventListener("scroll", () => { low = log.scrollHeight - log.scrollTop - log.clientHeight < 80; }, { passive: true });
+new ResizeObserver(() => { if (low) down(); }).observe(log);
 form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
 text.addEventListener("input", grow);
 text.addEventListener("keydown", (event) => {
