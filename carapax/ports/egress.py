@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from carapax.core.terms.authority import AuthorizedCall
 from carapax.core.terms.egress import Allowance, Hop, Lease, Traffic, Verdict, Way
+from carapax.core.terms.error import Refused
 from carapax.core.terms.ids import CallId, SessionId
 from carapax.core.terms.signal import SignalKind
 
@@ -22,6 +23,17 @@ class Spot(StrEnum):
     PATH = "path"  # one place in the path: Telegram's /bot<token>/…
     QUERY = "query"  # the whole value of one query argument
     BODY = "body"  # once or more in a JSON or form body of at most 1 MiB
+
+
+class Redirected(Refused):
+    """The service sent the caller elsewhere, and no redirect is followed by itself.
+
+    `location` is the service's word, for a caller that may go there with a client of its own; "" when it holds a secret.
+    """
+
+    def __init__(self, what: str, location: str, *, next_step: str | None = None) -> None:
+        super().__init__(what, next_step=next_step)
+        self.location = location
 
 
 class Wrap(StrEnum):

@@ -29,13 +29,15 @@ from carapax.adapters.egress.swap import (
     value_fault,
 )
 from carapax.core.terms.error import Refused
-from carapax.ports.egress import Spot
+from carapax.ports.egress import Redirected, Spot
 from carapax.ports.vault import Vault
 
 CONNECT_MS = 10_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie")
 REDIRECTS = (301, 302, 303, 307, 308)
+MAX_LOCATION_CHARS = 2_048
+CHECK = "Check the address of the service in the settings."
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
         asked = await self._asked(request)
         value = self._secret_value() if asked.in_head or asked.in_body else ""
         response = await self._inner.handle_async_request(self._sealed(request, asked, value))
-        if (refusal := self._unwanted(response)) is not None:
+        if (refusal := self._unwanted(response, value)) is not None:
             await response.aclose()
             raise refusal
         return self._bounded(response, value.encode())
@@ -217,9 +219,14 @@ class NarrowTransport(httpx2.AsyncBaseTransport):
         fields = [(name.encode("ascii"), text) for name, text in headers]
         return httpx2.Request(request.method, url, headers=fields, stream=stream, extensions={"timeout": timeouts})
 
-    def _unwanted(self, response: httpx2.Response) -> Refused | None:
+    def _unwanted(self, response: httpx2.Response, value: str) -> Refused | None:
         if response.status_code in REDIRECTS:
-            return _refused(f"{self._origin} answered with a redirect ({response.status_code}); none is followed.")
+            location = response.headers.get("location", "")[:MAX_LOCATION_CHARS]
+            return Redirected(
+                f"{self._origin} answered with a redirect ({response.status_code}); none is followed.",
+                "" if value and value in location else location,
+                next_step=CHECK,
+            )
         if response.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
             return _refused(f"{self._origin} answered with a content encoding that was not asked for.")
         return None
@@ -257,5 +264,5 @@ class NarrowStream(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
-def _refused(what: str, next_step: str = "Check the address of the service in the settings.") -> Refused:
+def _refused(what: str, next_step: str = CHECK) -> Refused:
     return Refused(what, next_step=next_step)
