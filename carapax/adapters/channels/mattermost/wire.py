@@ -94,7 +94,7 @@ def parse_post(post: dict[str, Any], place: Place, me: Me, *, edited: bool, to_m
     return Received(
         place=place,
         sender=Person(f"made:{author}" if made else author, bot=made or props.get("from_bot") in ("true", True)),
-        event=f"{id}:{stamp}" if edited else id,
+        event=f"{id}:{stamp}" if stamp else id,
         text=without_call(text, me.username),
         sent_ms=number(post, "create_at") or 0,
         message=id,
