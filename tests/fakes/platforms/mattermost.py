@@ -265,7 +265,7 @@ class FakeMattermost:
         }).encode()  # fmt: skip
 
     def pings(self, post: dict[str, Any]) -> tuple[str, ...]:
-        words = MENTION.findall(CODE.sub("", post["message"]))
+        words = MENTION.findall(CODE.sub(" ", post["message"]))
         return tuple(word for word in words if word.rstrip(".-_:").lower() in CALLED)
 
 

@@ -132,7 +132,7 @@ def _file(given: dict[str, Any]) -> Attached:
 
 def calls(text: str, username: str) -> bool:
     """Whether a text mentions this user name, as Mattermost sees it."""
-    return _call(username).search(_CODE.sub("", text)) is not None
+    return _call(username).search(_CODE.sub(" ", text)) is not None
 
 
 def without_call(text: str, username: str) -> str:
