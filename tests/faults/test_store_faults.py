@@ -9,19 +9,22 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from carapax.adapters.store import link as links
 from carapax.adapters.store.sql_store import SqlStore
+from carapax.core.terms.channel import Place
 from carapax.core.terms.check import Standing
 from carapax.core.terms.conversation import TurnState
 from carapax.core.terms.error import CarapaxError, StoreUnavailable
 from carapax.core.terms.ids import SessionId, TurnId
 from carapax.core.terms.label import OWNER
 from carapax.core.terms.limit import Usage
-from carapax.ports.store import NewPart
+from carapax.core.terms.work import Work, WorkState
+from carapax.ports.store import Account, KnownPlace, NewPart
 from tests.faults.store_child import LABEL, PartKind, Still, turn
 
 SEEDS = 20
@@ -291,3 +294,32 @@ def test_deleted_words_stand_in_no_file(tmp_path: Path) -> None:
 
     _with(path, scene)
     assert found() == []
+
+
+def test_the_keys_of_a_removed_channel_stand_in_no_file(tmp_path: Path) -> None:
+    def found() -> list[str]:
+        return [f.name for f in tmp_path.iterdir() if b"to be forgotten" in f.read_bytes()]
+
+    async def scene(store: SqlStore) -> None:
+        await store.write_note("matrix", "keys", b"keys to be forgotten " * 5_000)
+        await store.put_account(Account("matrix", "to be forgotten", OWNER, "x", 1, "code:owner"))
+        await store.put_place(KnownPlace(OWNER, Place("matrix", "to be forgotten"), 1))
+        assert found()
+        await store.drop_notes("matrix")
+        assert found() == []
+
+    _with(tmp_path / "a.db", scene)
+    assert found() == []
+
+
+def test_work_that_is_done_leaves_none_of_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    work = Work("turn", "t", "s1", '"words to be forgotten"' * 500, 1)
+
+    async def scene(store: SqlStore) -> None:
+        await store.put_work(work)
+        await store.set_work(replace(work, state=WorkState.DONE, ended_ms=2))
+
+    _with(path, scene)
+    assert [f.name for f in tmp_path.iterdir()] == ["a.db"]  # closing moved the journal into the file
+    assert b"to be forgotten" not in path.read_bytes()

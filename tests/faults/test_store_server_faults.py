@@ -342,6 +342,44 @@ def test_a_server_that_stops_is_named_and_what_it_acknowledged_is_there_again(
     _with(address, scene)
 
 
+def test_a_server_that_goes_in_the_middle_of_many_writes_costs_one_wait(
+    address: str, relay: tuple[Relay, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between, folder = relay
+    connects: list[ServerLink] = []
+    real = ServerLink._connect
+
+    def counted(link: ServerLink) -> Any:
+        connects.append(link)
+        return real(link)
+
+    async def scene(store: SqlStore) -> None:
+        monkeypatch.setattr(ServerLink, "_connect", counted)
+        go, inside = threading.Event(), threading.Event()
+
+        def hold(link: Link) -> None:
+            inside.set()
+            assert go.wait(10)
+
+        def last(link: Link) -> None:
+            between.shut = True
+            _kill_itself(link)
+
+        held = asyncio.create_task(store._writer.run(hold))
+        assert await asyncio.to_thread(inside.wait, 10)
+        tasks = [asyncio.create_task(store._writer.run(w)) for w in (last, *[_add(f"n{n}") for n in range(50)])]
+        await asyncio.sleep(0)
+        go.set()
+        await held
+        for error in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(error, StoreUnavailable)
+        assert len(connects) == 1
+        between.shut = False
+        assert await store._writer.run(_add("after")) == "after"
+
+    _with(_through(address, folder), scene)
+
+
 def test_closing_while_the_server_is_gone_ends(postgres: PostgresServer, address: str) -> None:
     async def scene(store: SqlStore) -> None:
         await _begin(store)

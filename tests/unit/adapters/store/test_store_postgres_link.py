@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -11,20 +13,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carapax.adapters.store import postgres_faults, postgres_link, postgres_text, sqlite_text, writes
+from carapax.adapters.store import postgres_faults, postgres_link, postgres_text, postgres_versions, sqlite_text, writes
+from carapax.adapters.store.link import Link
 from carapax.adapters.store.postgres_link import ServerLink
 from carapax.adapters.store.postgres_place import find_server
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.core.flow.lattice import join_all
+from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.channel import Place
 from carapax.core.terms.check import Standing
+from carapax.core.terms.conversation import TurnState
 from carapax.core.terms.error import CarapaxError, Conflict, Malformed, NotFound, StoreUnavailable
-from carapax.core.terms.ids import Digest, SessionId, TurnId
+from carapax.core.terms.ids import ApprovalId, Digest, SessionId, TurnId
 from carapax.core.terms.label import OWNER, OWNER_ONLY, Integrity, Label
 from carapax.core.terms.work import Work
 from carapax.ports.store import KnownPlace, OpenCall
 from tests.conformance.store.rig import Ticks
-from tests.conformance.store.test_store_port import C1, C2, S1, T1, said, turn
+from tests.conformance.store.test_store_port import C1, C2, S1, T1, T2, approval, said, token, turn
 from tests.fakes.postgres import shared_server
 
 ODD = ["\0", "\ufdd0", "\ufdd00", "\ufdd01", "\0\ufdd0\0", "a\0b", "\ufdd0\ufdd0", "é\ufdd00\0", "plain", ""]
@@ -336,31 +341,50 @@ def test_without_the_gate_no_label_is_lost(address: str) -> None:
     _run(address, look)
 
 
+TWICE: dict[str, Callable[[Link], object]] = {
+    "close_call": lambda link: writes.close_call(link, C1, "done", 2, []),
+    "end a turn": lambda link: writes.set_turn(link, T1, TurnState.DONE, (), None, None, 9, "", 9),
+    "answer": lambda link: writes.answer_approval(link, ApprovalId("K7M2"), ApprovalState.DENIED, OWNER, 20),
+    "agree": lambda link: writes.agree_approval(link, ApprovalId("K7M2"), OWNER),
+    "token": lambda link: writes.put_token(link, token()),
+    "session of an id": lambda link: writes.open_session(link, SessionId("new"), OWNER, "", 1),
+    "session of a key": lambda link: writes.open_session(link, SessionId(f"n{id(link)}"), OWNER, "desk", 1),
+    "turn of an id": lambda link: writes.accept_turn(link, turn(T2), [], 1),
+    "approval": lambda link: writes.put_approval(link, approval("NEW1")),
+    "call": lambda link: writes.open_call(link, OpenCall(C2, S1, T1, "t", "s", 1)),
+}
+
+
 @pytest.mark.usefixtures("no_gate")
-def test_without_the_gate_a_call_is_closed_once_and_a_piece_of_work_kept_once(address: str) -> None:
-    session = SessionId("once")
-    closed: list[object] = []
-    kept: list[bool] = []
-
-    async def begin(store: SqlStore) -> None:
-        await store.open_session(session, OWNER, "", 1)
-        for number in range(40):
-            await store.open_call(OpenCall(C1 if number == 0 else type(C2)(f"once{number}"), session, T1, "t", "s", 1))
-
-    async def scene(store: SqlStore) -> None:
-        for number in range(40):
-            call = C1 if number == 0 else type(C2)(f"once{number}")
-            try:
-                await store.close_call(call, "done", 2, [])
-                closed.append(call)
-            except Conflict:
-                pass
-            kept.append(await store.put_work(Work("once", str(number), "", "{}", 1)))
-
-    _run(address, begin)
-    _run(address, scene, scene, scene)
-    assert len(closed) == len(set(closed)) == 40
-    assert sum(kept) == 40
+@pytest.mark.parametrize("name", sorted(TWICE))
+def test_without_the_gate_what_happens_once_happens_once(name: str) -> None:
+    place = find_server(shared_server().database())
+    postgres_versions.ensure(place)
+    first, second = ServerLink(place), ServerLink(place)
+    try:
+        first.begin()
+        writes.open_session(first, S1, OWNER, "", 1)
+        writes.accept_turn(first, turn(T1), [], 1)
+        writes.open_call(first, OpenCall(C1, S1, T1, "t", "s", 1))
+        writes.put_approval(first, approval(people=2))
+        first.commit()
+        first.begin()
+        TWICE[name](first)
+        with ThreadPoolExecutor(1) as pool:
+            second.begin()
+            waits = pool.submit(TWICE[name], second)
+            waiting = f"SELECT wait_event_type FROM pg_stat_activity WHERE pid = {second.raw.info.backend_pid}"
+            until = time.monotonic() + 20
+            while shared_server().query(waiting) != [("Lock",)]:
+                assert not waits.done(), "the second did not wait for the first"
+                assert time.monotonic() < until
+            first.commit()
+            with pytest.raises((Conflict, psycopg.IntegrityError)):
+                waits.result(20)
+        second.roll_back()
+    finally:
+        first.close()
+        second.close()
 
 
 def test_every_statement_of_a_write_goes_through_the_map() -> None:
