@@ -159,7 +159,10 @@ FORMS = [
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("inside", [0, 1, 5, 11, 20, 27, 28, 40])
-def test_over_the_windows_end_it_is_an_error_and_does_not_go_out(form: Callable[[bytes], bytes], inside: int) -> None:
+@pytest.mark.parametrize("step", [1, 100])
+def test_over_the_windows_end_it_is_an_error_and_does_not_go_out(
+    form: Callable[[bytes], bytes], inside: int, step: int
+) -> None:
     text, filler = b" " + form(WORD) + b"\r\n", b"-" * (WINDOW_BYTES - inside)
     swap = StreamSwap(WORD, VALUE)
     out = bytearray(swap.feed(filler))
@@ -167,8 +170,8 @@ def test_over_the_windows_end_it_is_an_error_and_does_not_go_out(form: Callable[
         assert swap.feed(text) == b" " + form(VALUE) + b"\r\n"
         return
     with pytest.raises(Misplaced, match="behind the first"):
-        for at in range(len(text)):
-            out += swap.feed(text[at : at + 1])
+        for at in range(0, len(text), step):
+            out += swap.feed(text[at : at + step])
     assert VALUE not in out
 
 
