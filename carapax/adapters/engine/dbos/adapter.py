@@ -51,7 +51,7 @@ AT_ONCE = 1_000
 THREADS = 6  # of DBOS, for its reads and writes
 BATCH = 256
 LONGEST_SLEEP_MS = 60_000  # wall time may jump while a piece waits for a moment
-POLL_S = {True: 0.2, False: 1.0}  # on PostgreSQL others start and end pieces too
+POLL_S = 1.0  # for what DBOS itself moves; starts, ends and take-overs ring the bell
 SETTLE_S = 5.0
 
 _one = threading.Lock()  # DBOS keeps its state in globals
@@ -111,10 +111,8 @@ class DbosEngine:
         database = open_database(address)
         try:
             return cls(dbos, database, clock, at_once=at_once)
-        except BaseException as error:
+        except Exception as error:  # broad: the library has no one error for a database that does not serve
             database.close()
-            if isinstance(error, StoreUnavailable) or not isinstance(error, Exception):
-                raise
             raise StoreUnavailable(f"the work database cannot be opened ({type(error).__name__})") from error
 
     # the port
@@ -130,7 +128,12 @@ class DbosEngine:
             raise RuntimeError("the engine was launched already")
         self._launched = True
         self._home = asyncio.get_running_loop()
-        await self._blocking(self._launch)
+        try:
+            await self._blocking(self._launch)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # broad: the library has no one error for a database that does not serve
+            raise StoreUnavailable(f"the work database does not answer ({type(error).__name__})") from error
 
     async def start(self, kind: str, key: str, body: str, *, lane: str = "", due_ms: int = 0) -> bool:
         """Keep a piece and run it in its turn. Raises StoreUnavailable, TooLarge, Malformed."""
@@ -184,8 +187,6 @@ class DbosEngine:
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=SETTLE_S)
         await asyncio.to_thread(self._end)
-        self._threads.shutdown(wait=False)
-        _one.release()
 
     # in
     async def _write(self) -> None:
@@ -227,9 +228,7 @@ class DbosEngine:
         inner._active_workflows_set = _watched(package, self._released)
         self._inner = inner._background_event_loop.target_loop()
         token = package._queue._INTERNAL_QUEUE_CONSTRUCTION
-        queue = package._queue.Queue(
-            QUEUE, partition_concurrency=1, polling_interval_sec=POLL_S[self._database.postgres], token=token
-        )
+        queue = package._queue.Queue(QUEUE, partition_concurrency=1, polling_interval_sec=POLL_S, token=token)
         inner.background_thread_stop_events.append(self._bell)
         self._queue_thread = threading.Thread(
             target=package._queue.queue_worker_thread, args=(self._bell, inner, queue), name="work-queue", daemon=True
@@ -255,14 +254,18 @@ class DbosEngine:
         }
 
     def _end(self) -> None:
-        if self._queue_thread is not None:
-            self._queue_thread.join(SETTLE_S)
-        with self._settled:
-            self._settled.wait_for(lambda: not self._busy, SETTLE_S)
-        self._watch.end()
-        if self._launched:
-            self._dbos.DBOS.destroy(destroy_registry=True)
-        self._database.close()
+        try:
+            if self._queue_thread is not None:
+                self._queue_thread.join(SETTLE_S)
+            with self._settled:
+                self._settled.wait_for(lambda: not self._busy, SETTLE_S)
+            self._watch.end()
+            if self._launched:
+                self._dbos.DBOS.destroy(destroy_registry=True)
+        finally:
+            self._threads.shutdown(wait=False)
+            self._database.close()
+            _one.release()
 
     def _go_by(self, executor: str | None) -> None:
         """Called by the watch: this process lost its place, or found another."""

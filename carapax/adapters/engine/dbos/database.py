@@ -20,6 +20,7 @@ POSTGRES = "postgresql://"
 POOL = 8
 BUSY_MS = 30_000
 CONNECT_S = 10
+SILENCE_MS = 3_000  # a server that acknowledges nothing for so long is away
 
 
 @dataclass(slots=True)
@@ -110,6 +111,11 @@ def _open_postgres(address: str) -> Database:
         pool_size=POOL,
         max_overflow=2,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": CONNECT_S, "application_name": "carapax", "keepalives_idle": 10},
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "application_name": "carapax",
+            "tcp_user_timeout": SILENCE_MS,
+            "keepalives_idle": 5,
+        },
     )
     return Database(engine, url.render_as_string(), postgres=True)

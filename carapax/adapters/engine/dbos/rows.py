@@ -267,13 +267,6 @@ class Rows:
         return len(ids)
 
     # take over
-    def holders(self, but: str) -> list[str]:
-        """The executors that have taken pieces and not ended them."""
-        status = self._status.c
-        query = self._sa.select(status.executor_id).where(status.status == "PENDING", status.executor_id != but)
-        with self._begin() as connection:
-            return [row[0] for row in connection.execute(query.distinct())]
-
     def take_over(self, executors: Sequence[str]) -> int:
         """Put back what these dead executors had taken; how many pieces."""
         status = self._status.c

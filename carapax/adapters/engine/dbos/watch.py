@@ -19,11 +19,23 @@ from carapax.adapters.engine.dbos.rows import Rows
 from carapax.adapters.engine.rules import REMEMBERED_MS
 from carapax.core.terms.error import StoreUnavailable
 
-QUARTER_S = 0.2
+QUARTER_S = 0.25
 FRESH_S, STALE_S = 0.2, 10.0  # how old counts may be: after a change here, and otherwise
 TIDY_S, TIDY_BIT = 3_600.0, 200
 
-_ALIVE = "SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+# The server ends the session, and frees its lock, when the other machine is silent for about three seconds.
+_HEARD = (
+    "tcp_keepalives_idle = 1",
+    "tcp_keepalives_interval = 1",
+    "tcp_keepalives_count = 2",
+    "tcp_user_timeout = 3000",
+)
+# Who is alive (the numbers of held locks), and who has taken pieces and not ended them.
+_LOOK = """
+    SELECT NULL AS executor, classid::bigint << 32 | objid::bigint AS number
+        FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    UNION ALL SELECT DISTINCT executor_id, NULL::bigint FROM dbos.workflow_status WHERE status = 'PENDING'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,8 @@ class Watch:
 
             try:
                 self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                for setting in _HEARD:
+                    self._session.execute(sa.text(f"SET {setting}"))
                 self._session.execute(
                     sa.text("SELECT pg_advisory_lock(:number)"), {"number": lock_number(executor)}
                 ).scalar()
@@ -116,16 +130,16 @@ class Watch:
         import sqlalchemy as sa
 
         try:
-            alive = {row[0] for row in self._session.execute(sa.text(_ALIVE))} if self._session is not None else None
+            found = self._session.execute(sa.text(_LOOK)).fetchall() if self._session is not None else []
         except sa.exc.SQLAlchemyError:
-            alive = None
-        if alive is None or lock_number(self._executor) not in alive:
+            found = []
+        alive = {number for _, number in found if number is not None}
+        if lock_number(self._executor) not in alive:
             self._told.identity(None)
             self._let_go()
             self._told.identity(self.hold())
             return
-        numbers = {executor: lock_number(executor) for executor in self._rows.holders(self._executor)}
-        gone = [executor for executor, number in numbers.items() if number is None or number not in alive]
+        gone = [executor for executor, _ in found if executor is not None and lock_number(executor) not in alive]
         if gone and self._rows.take_over(gone):
             self._told.came_back()
             self._dirty = True
