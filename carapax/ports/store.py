@@ -1,7 +1,8 @@
 """Port: sessions, turns, parts, calls, approvals, tokens, usage. Every write is durable when it returns.
 
 Writes made at the same time share one commit. Reads cost the same however much is stored:
-each takes a limit and uses an index. Raises StoreUnavailable; then nothing of that call was written.
+each takes a limit and uses an index. Raises StoreUnavailable; then nothing of that call was written, unless its `kept`
+says that this is not known (a server that went away during the commit, and did not come back in 10 s to be asked).
 """
 
 from __future__ import annotations

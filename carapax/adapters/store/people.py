@@ -40,7 +40,7 @@ def list_accounts(link: Link) -> list[Account]:
 def drop_account(link: Link, channel: str, sender: str) -> None:
     """Forget an account."""
     if not link.write(sqlite_text.drop_account, channel=channel, sender=sender):
-        raise NotFound(f"nobody is paired as {sender} on {channel}", next_step="List who is paired (`carapax people`).")
+        raise NotFound(f"nobody is paired as {sender} on {channel}", next_step="See `carapax people`.")
 
 
 def put_pairing(link: Link, pairing: Pairing) -> None:

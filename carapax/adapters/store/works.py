@@ -46,7 +46,7 @@ def set_work(link: Link, work: Work) -> None:
         body="" if work.state is WorkState.DONE else None,
     )
     if not written:
-        raise NotFound(f"there is no {work.kind} work {work.short}", next_step="List what waits (`carapax work`).")
+        raise NotFound(f"there is no {work.kind} work {work.short}", next_step="See `carapax messages dead`.")
 
 
 def find_work(link: Link, kind: str, key: str) -> Work | None:
