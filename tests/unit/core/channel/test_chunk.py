@@ -64,6 +64,12 @@ def test_what_only_looks_like_a_fence_opens_nothing() -> None:
     assert all(not piece.endswith("```") for piece in split_text(indented, chars=80))
 
 
+def test_the_mark_that_closes_a_block_fits_too() -> None:
+    for length in range(60, 90):
+        for piece in split_text("```\n" + "x" * length * 3 + "\n```", chars=64, bytes_=64):
+            assert len(piece) <= 64
+
+
 def test_a_fence_that_is_never_closed_is_closed_at_the_cuts() -> None:
     pieces = split_text("```js\n" + "let a = 1\n" * 30, chars=80)
     assert all(piece.endswith("\n```") for piece in pieces[:-1])

@@ -51,7 +51,7 @@ def test_it_is_read_however_it_is_written(written: str) -> None:
 @pytest.mark.parametrize(
     "written",
     ["", "7KQ2-M9X", "7KQ2-M9XDD", "7KQ2-M9X0", "7KQ2-M9XO", "7KQ2-M9X1", "7KQ2-M9XI", "7KQ2-M9XL", "７KQ2-M9XD",
-     "7KQ2-М9XD", "my code is 7KQ2-M9XD", "7KQ2\u200bM9XD", "7KQ2-M9X" + " " * 80 + "D", "ßKQ2M9X"],
+     "7KQ2-М9XD", "my code is 7KQ2-M9XD", "7KQ2\u200bM9XD", "7KQ2-M9X" + " " * 80 + "D", "ßKQ2M9X", "7KQ2-M9X\u017f"],
 )  # fmt: skip
 def test_a_look_alike_is_another_sign(written: str) -> None:
     assert read_code(written) is None

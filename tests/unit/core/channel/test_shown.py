@@ -146,7 +146,7 @@ def test_buttons_say_yes_only_where_a_yes_is_enough() -> None:
     assert (yes.label, no.label) == ("Yes", "No")
     assert card_buttons(CARD, "fr")[0].label == "Oui"
     assert all(len(button.data.encode()) <= 64 for button in (yes, no))
-    for card in (BILL, replace(CARD, choices=("a",)), replace(CARD, factor=True)):
+    for card in (BILL, replace(CARD, blanks=BILL.blanks), replace(CARD, choices=("a",)), replace(CARD, factor=True)):
         assert [button.label for button in card_buttons(card, "en")] == ["No"]
 
 
