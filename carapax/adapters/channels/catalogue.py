@@ -7,10 +7,11 @@ Laws: a kind is a folder with a manifest.toml; code is imported only when a chan
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -35,6 +36,7 @@ class Asked:
     optional: bool = False
     default: str = ""
     pattern: str = ""  # the whole answer must match
+    oauth: Mapping[str, str] = field(default_factory=dict)  # the secret only buys tokens: see `render_oauth`
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,19 @@ def check_answer(asked: Asked, value: str) -> None:
         raise Malformed(f"{asked.name} is too long or holds characters that do not show.")
     if asked.pattern and not re.fullmatch(asked.pattern, value):
         raise Malformed(f"This does not look like {asked.name}: {asked.english}")
+
+
+def render_oauth(asked: Asked, values: Mapping[str, str], secret: str) -> str:
+    """What the vault seals as a secret of the kind "oauth" where a manifest says how its tokens are got; JSON.
+
+    "{name}" in the manifest's words is the answer of that name; the given secret is the client's.
+    """
+    words = {name: _filled(word, values) for name, word in asked.oauth.items()}
+    return json.dumps({**words, "client_secret": secret})
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"\{([a-z_]+)\}", lambda found: values.get(found.group(1), ""), word)
 
 
 def read_manifest(path: Path) -> ChannelManifest:

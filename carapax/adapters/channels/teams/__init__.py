@@ -1,0 +1,1 @@
+"""Microsoft Teams: a bot that the Bot Framework calls."""
