@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 import unicodedata
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from carapax.core.channel.answer_words import Answered, read_answer
@@ -58,6 +58,7 @@ def black(text: str) -> str:
 
 @given(TEXTS, BOUNDS, st.booleans(), st.sampled_from([0, 64, 200]))
 @example("\ud83d\ude00" * 100, 64, True, 64)
+@settings(deadline=None)
 def test_the_slices_are_the_text_and_every_piece_fits(text: str, chars: int, units: bool, bytes_: int) -> None:
     slices = cut_text(text, chars=chars, bytes_=bytes_, utf16=units)
     assert "".join(part.text for part in slices) == text
@@ -67,12 +68,14 @@ def test_the_slices_are_the_text_and_every_piece_fits(text: str, chars: int, uni
 
 
 @given(TEXTS, BOUNDS)
+@settings(deadline=None)
 def test_without_code_every_black_sign_arrives_in_order(text: str, chars: int) -> None:
     plain = text.replace("```", "").replace("~~~", "")
     assert black("".join(split_text(plain, chars=chars, most=10_000))) == black(plain)
 
 
 @given(MARKDOWN, BOUNDS)
+@settings(deadline=None)
 def test_no_code_block_is_open_at_the_end_of_a_piece(text: str, chars: int) -> None:
     pieces = split_text(text, chars=chars, most=10_000)
     for piece in pieces:
@@ -88,6 +91,7 @@ SIGNS = ["👩‍👩‍👧", "🇫🇷", "e\u0301", "👍🏽", "\u1112\u1161\
 
 
 @given(st.lists(st.sampled_from(SIGNS), min_size=40, max_size=200).map("".join), BOUNDS)
+@settings(deadline=None)
 def test_no_cut_stands_inside_what_reads_as_one_sign(text: str, chars: int) -> None:
     at = 0
     for part in cut_text(text, chars=chars, utf16=True)[:-1]:
@@ -96,6 +100,7 @@ def test_no_cut_stands_inside_what_reads_as_one_sign(text: str, chars: int) -> N
 
 
 @given(st.text(max_size=5_000), st.integers(1, 5))
+@settings(deadline=None)
 def test_the_number_of_pieces_is_bounded_and_the_rest_is_named(text: str, most: int) -> None:
     whole = split_text(text, chars=64, most=10_000)
     pieces = split_text(text, chars=64, most=most)
@@ -106,6 +111,7 @@ def test_the_number_of_pieces_is_bounded_and_the_rest_is_named(text: str, most: 
 
 
 @given(st.integers(0, CODES - 1), st.lists(st.sampled_from(" -\u00a0\u2011"), max_size=6), st.booleans())
+@settings(deadline=None)
 def test_a_code_is_read_as_it_is_spelled(number: int, gaps: list[str], lower: bool) -> None:
     code = spell_code(number)
     written = show_code(code)
@@ -115,12 +121,14 @@ def test_a_code_is_read_as_it_is_spelled(number: int, gaps: list[str], lower: bo
 
 
 @given(st.text(max_size=20))
+@settings(deadline=None)
 def test_what_is_read_as_a_code_is_made_of_its_alphabet(text: str) -> None:
     found = read_code(text)
     assert found is None or (len(found) == 8 and set(found) <= set(ALPHABET))
 
 
 @given(st.lists(st.integers(0, CODES - 1), max_size=5, unique=True), st.integers(0, CODES - 1), st.integers(0, 10))
+@settings(deadline=None)
 def test_only_a_code_that_is_offered_matches_and_never_after_the_tries(
     offered: list[int], number: int, tries: int
 ) -> None:
@@ -133,6 +141,7 @@ def test_only_a_code_that_is_offered_matches_and_never_after_the_tries(
 
 
 @given(st.text(max_size=60), st.booleans())
+@settings(deadline=None)
 def test_a_shown_name_holds_nothing_that_could_imitate(name: str, bot: bool) -> None:
     shown = shown_name(name)
     assert len(shown) <= NAME_CHARS
@@ -143,6 +152,7 @@ def test_a_shown_name_holds_nothing_that_could_imitate(name: str, bot: bool) -> 
 
 
 @given(st.text(max_size=80), st.booleans())
+@settings(deadline=None)
 def test_quoted_text_shows_everything_and_cannot_leave_its_span(text: str, markup: bool) -> None:
     shown = quoted(text, markup=markup, most=10_000)
     assert not hidden_characters(shown) and "\n" not in shown
@@ -150,6 +160,7 @@ def test_quoted_text_shows_everything_and_cannot_leave_its_span(text: str, marku
 
 
 @given(st.text(max_size=120))
+@settings(deadline=None)
 def test_random_words_are_no_answer_and_no_command_fails(text: str) -> None:
     found = read_answer(text, ids=("K7M2Q",), alone="K7M2Q")
     assert found is None or found.card
@@ -160,6 +171,7 @@ def test_random_words_are_no_answer_and_no_command_fails(text: str) -> None:
 @given(
     st.sampled_from(["yes", "no", "ok", "oui", "non"]), st.text(string.ascii_letters + " ,.", min_size=4, max_size=80)
 )
+@settings(deadline=None)
 def test_a_sentence_without_the_code_is_never_an_answer(word: str, rest: str) -> None:
     said = f"{word} {rest}"
     found = read_answer(said, ids=("K7M2Q",), alone="K7M2Q")
@@ -170,6 +182,7 @@ def test_a_sentence_without_the_code_is_never_an_answer(word: str, rest: str) ->
 
 
 @given(st.sampled_from(QueueMode), st.booleans(), st.integers(0, 60), st.integers(0, 30))
+@settings(deadline=None)
 def test_arrivals_are_decided_for_every_state(mode: QueueMode, running: bool, waiting: int, cap: int) -> None:
     found = decide_arrival(mode, running=running, waiting=waiting, cap=cap)
     assert (found is Arrival.SHED) == (waiting >= max(1, cap))
@@ -177,6 +190,7 @@ def test_arrivals_are_decided_for_every_state(mode: QueueMode, running: bool, wa
 
 
 @given(st.lists(st.integers(0, 60_000), max_size=60))
+@settings(deadline=None)
 def test_a_bot_is_answered_three_times_in_ten_minutes_at_most(waits: list[int]) -> None:
     history: list[Exchange] = []
     now = 0

@@ -52,7 +52,9 @@ class Door:
         self._gateway = gateway
         self._settings = settings
         self._calls = Failures(clock, settings.hook_calls, settings.window_ms, settings.peers)
+        self._read: Counter[str] = Counter()
         self._open: Counter[str] = Counter()
+        self._held_bytes = 0
         self._streams = 0
 
     async def answer(self, request: Request, peer: str) -> Response:
@@ -66,9 +68,13 @@ class Door:
             return _plain(429, wait_s)
         self._calls.add(key)
         try:
-            with self._place(name):
-                found = await self._ask(name, request, peer, most)
-            return self._rendered(name, request, found)
+            with self._memory(_size(request, most)):
+                # A body that arrives slowly takes no place of those that the channel works on.
+                with _place(self._read, key, self._settings.hooks_read, self._settings.hooks_read_each):
+                    body = await read_body(request.scope, request.receive, most, self._settings)
+                with _place(self._open, name, self._settings.hooks_open, self._settings.hooks_open_each):
+                    found = await self._ask(name, request, peer, body)
+            return await self._rendered(name, request, found)
         except Full:
             return _plain(503, 1)
         except TimeoutError:
@@ -77,19 +83,16 @@ class Door:
             return _plain(_status(error))
 
     @contextmanager
-    def _place(self, name: str) -> Iterator[None]:
-        if self._open.total() >= self._settings.hooks_open or self._open[name] >= self._settings.hooks_open_each:
-            raise Full("too many at once")
-        self._open[name] += 1
+    def _memory(self, size: int) -> Iterator[None]:
+        if self._held_bytes + size > self._settings.hook_memory_bytes:
+            raise Full("too much at once")
+        self._held_bytes += size
         try:
             yield
         finally:
-            self._open[name] -= 1
-            if not self._open[name]:
-                del self._open[name]
+            self._held_bytes -= size
 
-    async def _ask(self, name: str, request: Request, peer: str, most: int) -> HookAnswer:
-        body = await read_body(request.scope, request.receive, most, self._settings)
+    async def _ask(self, name: str, request: Request, peer: str, body: bytes) -> HookAnswer:
         asked = HookRequest(
             method=request.method,
             path=request.scope["path"][len(PREFIX) + len(name) :],
@@ -112,13 +115,14 @@ class Door:
         query: bytes = request.scope["query_string"]
         return base + raw.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
 
-    def _rendered(self, name: str, request: Request, answer: HookAnswer) -> Response:
+    async def _rendered(self, name: str, request: Request, answer: HookAnswer) -> Response:
         status = answer.status if 200 <= answer.status <= 599 else 500
         media = answer.type if _TYPE.fullmatch(answer.type) else "application/octet-stream"
         if answer.stream is None:
             response: Response = Response(answer.body, status, media_type=media)
         else:
             if self._streams >= self._settings.hook_streams:
+                await leave(answer.stream)
                 raise Full("too many streams")
             response = _Going(self, answer.stream, status, media)
         for key, value in _leaving(name, answer.headers):
@@ -145,9 +149,34 @@ class _Going(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._door.stream(-1)
-            close = getattr(self._stream, "aclose", None)
-            if close is not None:
-                await close()
+            await leave(self._stream)
+
+
+async def leave(stream: AsyncIterator[bytes]) -> None:
+    """Let a stream's source know that nobody reads on."""
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()
+
+
+@contextmanager
+def _place(taken: Counter[str], key: str, most: int, most_each: int) -> Iterator[None]:
+    """One of so many places in all, and for one key."""
+    if taken.total() >= most or taken[key] >= most_each:
+        raise Full("too many at once")
+    taken[key] += 1
+    try:
+        yield
+    finally:
+        taken[key] -= 1
+        if not taken[key]:
+            del taken[key]
+
+
+def _size(request: Request, most: int) -> int:
+    """How much memory a body may take: what it declares, at most what is read of it."""
+    declared = request.headers.get("content-length", "")
+    return min(int(declared), most) if declared.isascii() and declared.isdigit() and len(declared) < 16 else most
 
 
 def _leaving(name: str, headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

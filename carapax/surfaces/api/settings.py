@@ -22,9 +22,7 @@ class ApiSettings:
     hosts: tuple[str, ...] = ()  # further names this gateway answers to, "name" or "name:port"
     origins: tuple[str, ...] = ()  # further web origins that may call, "https://panel.example"
     tls: bool = False
-    public_url: str = (
-        ""  # "https://agent.example.org", where platforms reach the hooks (through a proxy of the operator's)
-    )
+    public_url: str = ""  # "https://agent.example.org": where platforms reach the hooks
     text_bytes: int = 1_048_576  # one message
     body_bytes: int = 4_194_304  # one request with its history
     drain_bytes: int = 67_108_864  # read and thrown away of a refused body, so that the refusal is heard
@@ -38,6 +36,9 @@ class ApiSettings:
     threads: int = 1_024  # conversations remembered (see `threads`)
     hook_ms: int = 30_000  # for a channel to answer a request of its platform
     hook_calls: int = 1_200  # requests per peer, channel and window
+    hook_memory_bytes: int = 67_108_864  # of bodies held at a time, in all
+    hooks_read: int = 128  # bodies that arrive at a time, in all
+    hooks_read_each: int = 32  # and from one peer for one channel
     hooks_open: int = 64  # requests to hooks that are worked on at a time, in all
     hooks_open_each: int = 16  # and for one channel
     hook_streams: int = 256  # answers that go on (web chat), in all

@@ -9,6 +9,8 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 
 from carapax.core.terms.channel import HookAnswer, HookRequest
@@ -324,6 +326,129 @@ def test_only_so_many_are_worked_on_at_a_time_and_one_channel_leaves_room_for_ot
             gateway.may.set()
             assert [(await task).status_code for task in waiting] == [200, 200, 200]
             assert (await door.answer(knocked("a"), "127.0.0.1")).status_code == 200
+
+    asyncio.run(main())
+
+
+class Dripping:
+    """Bodies that do not end before they may."""
+
+    def __init__(self) -> None:
+        self.may = asyncio.Event()
+        self.begun = asyncio.Semaphore(0)
+
+    async def receive(self) -> dict[str, object]:
+        self.begun.release()
+        await self.may.wait()
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    def request(self, name: str, *headers: tuple[bytes, bytes]) -> Request:
+        return Request({**knocked(name).scope, "headers": [(b"host", b"127.0.0.1"), *headers]}, self.receive)
+
+
+def test_bodies_that_drip_take_no_place_of_those_that_are_worked_on() -> None:
+    async def main() -> None:
+        gateway, drip = Held(), Dripping()
+        gateway.may.set()
+        door = Door(gateway, ApiSettings(hooks_open=1, hooks_open_each=1, hooks_read=4, hooks_read_each=2), FakeClock())
+        async with asyncio.timeout(BOUND_S):
+            waiting = [asyncio.create_task(door.answer(drip.request("a"), "127.0.0.1")) for _ in range(2)]
+            for _ in range(2):
+                await drip.begun.acquire()
+            assert (await door.answer(knocked("a"), "127.0.0.1")).status_code == 503  # this peer reads two already
+            assert (await door.answer(knocked("a"), "127.0.0.2")).status_code == 200
+            assert (await door.answer(knocked("b"), "127.0.0.1")).status_code == 200
+            drip.may.set()
+            assert sorted([(await task).status_code for task in waiting]) in ([200, 200], [200, 503])
+            assert (await door.answer(knocked("a"), "127.0.0.1")).status_code == 200
+
+    asyncio.run(main())
+
+
+def test_bodies_are_held_within_one_bound_of_memory() -> None:
+    async def main() -> None:
+        gateway, drip = Held(), Dripping()
+        gateway.may.set()
+        door = Door(gateway, ApiSettings(hook_memory_bytes=1_500), FakeClock())
+        async with asyncio.timeout(BOUND_S):
+            first = asyncio.create_task(door.answer(drip.request("a"), "127.0.0.1"))  # says no size: all of its 1,000
+            await drip.begun.acquire()
+            assert (await door.answer(knocked("b"), "127.0.0.1")).status_code == 503
+            small = drip.request("b", (b"content-length", b"1"))
+            second = asyncio.create_task(door.answer(small, "127.0.0.1"))
+            await drip.begun.acquire()
+            huge = drip.request("c", (b"content-length", b"9" * 30))
+            assert (await door.answer(huge, "127.0.0.1")).status_code == 503
+            drip.may.set()
+            assert [(await task).status_code for task in (first, second)] == [200, 200]
+            assert (await door.answer(knocked("b"), "127.0.0.1")).status_code == 200
+
+    asyncio.run(main())
+
+
+def test_a_body_that_breaks_off_or_is_late_does_not_reach_the_channel() -> None:
+    async def main() -> None:
+        gateway = Held()
+
+        async def gone() -> dict[str, object]:
+            return {"type": "http.disconnect"}
+
+        door = Door(gateway, ApiSettings(body_ms=1), FakeClock())
+        async with asyncio.timeout(BOUND_S):
+            assert (await door.answer(Request(knocked("a").scope, gone), "127.0.0.1")).status_code == 400
+            assert (await door.answer(Dripping().request("a"), "127.0.0.1")).status_code == 400
+        assert gateway.inside.locked()
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_finds_no_place_is_let_go(served: Served) -> None:
+    class Source:
+        def __init__(self) -> None:
+            self.closed = threading.Event()
+
+        def __aiter__(self) -> Source:
+            return self
+
+        async def __anext__(self) -> bytes:
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            self.closed.set()
+
+    with serving(ApiSettings(hook_streams=0)) as full:
+        source = Source()
+        full.gateway.hooks["telegram"] = lambda request: HookAnswer(200, stream=source)
+        assert knock(full)[0] == 503 and source.closed.is_set()
+    source = Source()
+    served.gateway.hooks["telegram"] = lambda request: HookAnswer(200, stream=source)
+    assert knock(served)[0] == 200 and source.closed.wait(BOUND_S)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.binary(max_size=60), st.lists(st.tuples(st.binary(min_size=1, max_size=12), st.binary(max_size=30)), max_size=5),
+    st.binary(max_size=40), st.text(max_size=30),
+)  # fmt: skip
+def test_whatever_comes_is_handed_on_or_answered(
+    query: bytes, headers: list[tuple[bytes, bytes]], body: bytes, behind: str
+) -> None:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def main() -> None:
+        gateway = FakeGateway()
+        gateway.hooks["a"] = lambda request: HookAnswer(200)
+        scope = {
+            **knocked("a").scope,
+            "path": f"/hooks/a{behind}",
+            "query_string": query,
+            "headers": [*headers, (b"host", b"h")],
+        }
+        answer = await Door(gateway, ApiSettings(), FakeClock()).answer(Request(scope, receive), "127.0.0.1")
+        assert answer.status_code == 200
+        asked = gateway.hooked[0][1]
+        assert (asked.body, asked.path, asked.query.encode("latin-1")) == (body, behind, query)
 
     asyncio.run(main())
 
