@@ -266,7 +266,7 @@ def test_a_certificate_of_another_name_or_authority_gets_nothing(tmp_path: Path)
     play(tmp_path, steps)
 
 
-def test_only_a_websocket_offers_http_inside_tls(tmp_path: Path) -> None:
+def test_no_line_offers_http_inside_tls(tmp_path: Path) -> None:
     """A mail or chat server that is strict about it would end a connection that offers it HTTP."""
 
     async def steps(room: Room, egress: KeptEgress) -> None:
@@ -276,7 +276,7 @@ def test_only_a_websocket_offers_http_inside_tls(tmp_path: Path) -> None:
             for wrap in Wrap:
                 await line_to(room, server, wrap)
             await server.until(lambda: server.connections == 2)
-            assert server.protocols == [None, "http/1.1"]
+            assert server.protocols == [None, None]
 
     play(tmp_path, steps)
 
@@ -530,6 +530,30 @@ def test_a_stop_of_sessions_leaves_the_owners_line_and_the_end_of_the_proxy_none
                     raise AssertionError("it was not started anew")
 
     play(tmp_path, steps)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives rights up")
+def test_everything_works_in_a_process_without_rights(tmp_path: Path) -> None:
+    """Its user may not even be able to read Python's own folder: nothing is left to be loaded."""
+
+    async def steps(room: Room, egress: KeptEgress) -> None:
+        async with tls() as server:
+            client = await line_to(room, server)
+            await client.send(base64.b64encode(b"\0me\0" + client.word) + b"\n")
+            await server.until(lambda: base64.b64encode(f"\0me\0{SECRET}".encode()) in server.received)
+            client = await line_to(room, server, Wrap.WEBSOCKET)
+            await client.send((HEAD % (HOST.encode(), server.port)).replace(b"WORD", client.word))
+            await server.until(lambda: b"GET /?t=" in server.received)
+        for mac in (Mac.HMAC_SHA256, Mac.HMAC_SHA1):
+            made = await egress.make_mac(secret="service", mac=mac, message=b"m")
+            await egress.check_mac(secret="service", mac=mac, message=b"m", given=made)
+        base = f"https://{HOST}:{room.server.port}"
+        for spot, path in ((Spot.PATH, "/{}"), (Spot.QUERY, "/?k={}"), (Spot.BODY, "/")):
+            async with egress.client(base_url=base, secret="wide", timeout_ms=5_000, spot=spot) as web:
+                body = {"k": web.placeholder} if spot is Spot.BODY else {}
+                assert (await web.post(base + path.format(web.placeholder), json=body)).status_code == 200
+
+    assert len(play(tmp_path, steps, lambda _: Reply(b"ok"), user=True).requests) == 3
 
 
 def test_a_locked_vault_opens_no_line_and_signs_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from carapax.adapters.egress.keeper import Keeper
 from carapax.adapters.egress.kept import KeptEgress
 from carapax.core.terms.error import CarapaxError, Refused
-from carapax.ports.egress import Egress
+from carapax.ports.egress import Egress, Redirected
 from tests.conformance.vault.memory import MemoryVault
 from tests.fakes.direct_egress import DirectEgress
 from tests.fakes.egress_room import child_argv
@@ -123,6 +123,26 @@ def test_what_the_service_answers_is_passed_on(egress: Egress, code: int) -> Non
                 return int((await client.post("chat/completions", json={})).status_code)
 
         assert asyncio.run(play()) == code
+
+
+def test_where_a_redirect_leads_is_told_and_not_followed(egress: Egress) -> None:
+    elsewhere = "https://files.example/a?b=c"
+
+    def play(location: str) -> str:
+        async def ask(base: str) -> None:
+            async with egress.client(base_url=base, secret="service", timeout_ms=5_000) as client:
+                headers = {"authorization": f"Bearer {client.placeholder}"}
+                await client.get(base, headers=headers, follow_redirects=True)
+
+        with ModelServer(Status(307, headers={"location": location})) as server:
+            with pytest.raises(Redirected) as caught:
+                asyncio.run(ask(server.openai_url))
+            assert len(server.requests) == 1
+            return caught.value.location
+
+    assert play(elsewhere) == elsewhere
+    assert SECRET not in play(f"https://files.example/?key={SECRET}")
+    assert len(play("https://files.example/" + "x" * 100_000)) <= 8_192
 
 
 def test_a_redirect_a_missing_key_and_a_key_of_the_callers_own_are_refused(egress: Egress) -> None:

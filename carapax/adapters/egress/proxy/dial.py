@@ -19,6 +19,8 @@ from carapax.adapters.egress.proxy.wire import Wire
 
 ADDRESSES_TRIED = 3
 DIAL_MS = 10_000
+KEEPALIVE = (120, 30, 4)
+"""Seconds of silence, seconds between probes, probes without an answer until a connection is dead: within four minutes."""
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 Dialler = Callable[[str, int], Awaitable[socket.socket]]
@@ -45,6 +47,12 @@ async def connect(address: str, port: int) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A peer that vanished without a word is noticed by the kernel, without a packet from any protocol above.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, amount in zip(
+            (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True
+        ):
+            sock.setsockopt(socket.IPPROTO_TCP, option, amount)
         await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except BaseException:
         sock.close()
@@ -67,12 +75,10 @@ class Dial:
         self._dialler = dialler
         self._own = own
         self._extra = extra_authority
-        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._context: ssl.SSLContext | None = None
 
-    async def open(
-        self, host: str, port: int, pinned: Sequence[str], *, tls: bool, web: bool = True
-    ) -> tuple[Wire, str]:
-        """A wire to the service and the address behind it; `web` says that HTTP is spoken. Raises Forbidden, Unreachable."""
+    async def open(self, host: str, port: int, pinned: Sequence[str], *, tls: bool) -> tuple[Wire, str]:
+        """A wire to the service and the address behind it. Raises Forbidden, Unreachable."""
         addresses = [host] if is_address(host) else await self._found(host, port)
         for address in addresses:
             self.check(address, pinned)
@@ -81,9 +87,8 @@ class Dial:
         try:
             async with asyncio.timeout(DIAL_MS / 1000):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: wire, sock=sock, ssl=self.trust(web=web) if tls else None,
-                    server_hostname=host if tls else None,
-                )  # fmt: skip
+                    lambda: wire, sock=sock, ssl=self.trust() if tls else None, server_hostname=host if tls else None
+                )
         except ssl.SSLCertVerificationError as error:
             raise Unreachable(f"The certificate of {host} is not valid: {error.verify_message}.") from None
         except (OSError, TimeoutError):
@@ -115,13 +120,12 @@ class Dial:
                 continue
         raise Unreachable(f"{host} does not take connections on port {port}.")
 
-    def trust(self, *, web: bool = True) -> ssl.SSLContext:
+    def trust(self) -> ssl.SSLContext:
         """What services are verified against; loaded once, and ahead where the process will not be able to read it."""
-        context = self._contexts.get(web)
-        if context is None:
-            context = self._contexts[web] = ssl.create_default_context()
-            if web:  # a mail or chat server may end a connection that offers it HTTP
-                context.set_alpn_protocols(["http/1.1"])
+        if self._context is None:
+            # No protocol is offered (ALPN): HTTP/1.1 is what a web server then speaks, and a mail or chat server may end a
+            # connection that offers it HTTP. A second context for those would hold all authorities once more.
+            self._context = ssl.create_default_context()
             if self._extra:
-                context.load_verify_locations(cadata=self._extra)
-        return context
+                self._context.load_verify_locations(cadata=self._extra)
+        return self._context

@@ -63,7 +63,7 @@ class Lines:
         if not tls and not is_loopback(host):
             raise Refused(f"A plain connection is only for this machine; {host} must be reached with TLS.")
         value = (await self._value(handle)).encode("utf-8") if handle else b""
-        outer = await self._reach(host, port, frame["timeout_ms"] / 1000, tls=tls, web=wrap is Wrap.WEBSOCKET)
+        outer = await self._reach(host, port, frame["timeout_ms"] / 1000, tls=tls)
         _, inner = await asyncio.get_running_loop().create_unix_connection(Wire, sock=sock)
         pair = (inner, outer)
         self._wires.add(pair)
@@ -71,10 +71,10 @@ class Lines:
         swap = make_swap(wrap, word.encode(), value, host, port, tls=tls)
         LineTunnel(inner, outer, swap, make_scrubber(value), lambda reason: self._told(host, reason)).begin()
 
-    async def _reach(self, host: str, port: int, seconds: float, *, tls: bool, web: bool) -> Wire:
+    async def _reach(self, host: str, port: int, seconds: float, *, tls: bool) -> Wire:
         try:
             async with asyncio.timeout(seconds):
-                wire, _ = await self._dial.open(host, port, pinned_for(host), tls=tls, web=web)
+                wire, _ = await self._dial.open(host, port, pinned_for(host), tls=tls)
                 return wire
         except Forbidden as error:
             raise Refused(f"{host} is refused: {error}.", next_step="Correct the channel's address.") from None
