@@ -20,7 +20,6 @@ from carapax.adapters.store.link import Link
 from carapax.core.terms.error import StoreUnavailable
 
 R = TypeVar("R")
-BATCH = 256  # pieces in one commit
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +81,7 @@ class Lane:
         if first is None:
             return None
         batch = [first]
-        while len(batch) < BATCH:
+        while len(batch) < self._link.batch:
             try:
                 more = self._queue.get_nowait()
             except Empty:

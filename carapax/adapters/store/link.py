@@ -37,6 +37,11 @@ class Link(Protocol):
         """What its driver raises."""
         ...
 
+    @property
+    def batch(self) -> int:
+        """How many pieces share a commit at most."""
+        ...
+
     def write(self, statement: Prepared, **values: Value) -> int:
         """Run a write; returns the number of rows it touched."""
         ...
@@ -116,6 +121,7 @@ class FileLink:
 
     __slots__ = ("path", "raw")
     failures: tuple[type[Exception], ...] = faults.FAILURES
+    batch = 256
 
     def __init__(self, raw: sqlite3.Connection, path: str) -> None:
         self.raw = raw

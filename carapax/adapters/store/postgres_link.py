@@ -64,6 +64,7 @@ class ServerLink:
 
     __slots__ = ("_raw", "_read_only", "_server", "_xact")
     failures: tuple[type[Exception], ...] = postgres_faults.FAILURES
+    batch = 64  # the server keeps so many savepoints of a transaction at hand; with more, everybody's reads get slower
 
     def __init__(self, server: Server, *, read_only: bool = False) -> None:
         """Connect. Raises psycopg.Error."""

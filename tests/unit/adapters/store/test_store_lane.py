@@ -14,7 +14,7 @@ import pytest
 
 from carapax.adapters.store import faults, sqlite_text
 from carapax.adapters.store.lane import Lane
-from carapax.adapters.store.link import Link, connect
+from carapax.adapters.store.link import FileLink, Link, connect
 from carapax.adapters.store.versions import ensure
 from carapax.core.terms.error import Conflict, StoreUnavailable
 
@@ -79,6 +79,18 @@ def test_what_waits_together_is_committed_together(tmp_path: Path) -> None:
         assert len(names(path)) == 40
 
     play(path, scene)
+
+
+def test_no_more_than_a_batch_shares_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileLink, "batch", 10)
+
+    async def scene(lane: Lane, trace: list[str]) -> None:
+        async with Held(lane):
+            tasks = [asyncio.create_task(lane.run(add(f"n{n}"))) for n in range(40)]
+        assert await asyncio.gather(*tasks) == [f"n{n}" for n in range(40)]
+        assert trace.count("COMMIT") == 5  # the held one and four times ten
+
+    play(tmp_path / "a.db", scene)
 
 
 def test_a_lone_write_is_one_commit_without_savepoints(tmp_path: Path) -> None:
