@@ -79,7 +79,8 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                referrer = _REFERRER_PAGE if path in ("/", "/signin") else _REFERRER
+                page = path in ("/", "/signin") or path.startswith(PREFIX)
+                referrer = _REFERRER_PAGE if page else _REFERRER
                 ours = _HEADERS_OF_OWN_POLICY if scope.get(OWN_POLICY) else _HEADERS
                 message["headers"] = [*message.get("headers", ()), *ours, referrer]
             await send(message)

@@ -200,7 +200,9 @@ def both(served: Served, policy: str) -> list[str]:
 
 def test_a_page_may_bring_its_own_policy_when_that_closes_the_rest(served: Served) -> None:
     assert both(served, CSP) == [CSP]
-    assert knock(served, "GET")[1].get("x-frame-options") is None
+    headers = knock(served, "GET")[1]
+    assert headers.get("x-frame-options") is None
+    assert headers["referrer-policy"] == "same-origin"  # else its own forms would come without an origin
     loose = "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'none'"
     assert len(both(served, loose)) == 2  # ours holds beside it
 
@@ -449,6 +451,16 @@ def test_whatever_comes_is_handed_on_or_answered(
         assert answer.status_code == 200
         asked = gateway.hooked[0][1]
         assert (asked.body, asked.path, asked.query.encode("latin-1")) == (body, behind, query)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a b", "a/b", "a\n", "-a", "x" * 65, "\u00e9"])
+def test_the_gateway_is_not_even_asked_about_what_is_no_name(name: str) -> None:
+    async def main() -> None:
+        gateway = Held()
+        assert (await Door(gateway, ApiSettings(), FakeClock()).answer(knocked(name), "127.0.0.1")).status_code == 404
+        assert gateway.inside.locked()
 
     asyncio.run(main())
 
