@@ -32,7 +32,7 @@ TEST_S = 60
 WAIT_S = 15
 POLL_S = 0.01
 # What a rig may lack beyond its traits and the channel's features.
-FREE_NEEDS = frozenset({"quoted", "forwarded", "names", "body_signed", "stale"})
+FREE_NEEDS = frozenset({"quoted", "forwarded", "names", "body_signed", "header_signed", "stale"})
 UNASKED = frozenset({"hook", "idempotent"})
 _TRAITS = (
     "duplicates", "cuts", "statuses", "refuses", "edits_in", "deletes", "voice", "shows_typing", "redelivers"
