@@ -44,6 +44,13 @@ class MatrixRig:
         self._typed = 0
 
     async def start(self) -> None:
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         await self.synapse.start()
         self.forwarder = Forwarder(self.synapse.port)
         await self.forwarder.start()

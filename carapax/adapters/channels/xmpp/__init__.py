@@ -1,0 +1,1 @@
+"""XMPP: an account on a server, over direct TLS, with rooms."""
