@@ -24,6 +24,13 @@ WAIT_MS = 100
 """So long wait bytes that could be the beginning of more; a protocol that is silent then is not held up."""
 
 
+STALL_MS = 120_000
+"""So long a service may take to read what waits for it, also when the gateway's side has ended; then the line is cut.
+
+While it waits nothing more is read from the gateway's side, not even its end.
+"""
+
+
 class Swap(Protocol):
     """Puts a secret into what is written."""
 
@@ -60,6 +67,7 @@ class LineTunnel(Tunnel):
         self._scrubber = scrubber
         self._told = told
         self._waiting: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Pass on from now, until one side ends; nothing has to be awaited."""
@@ -75,6 +83,30 @@ class LineTunnel(Tunnel):
     def ended(self, wire: Wire) -> None:
         self._let_go()
         super().ended(wire)
+        if self._inner.gone and self._outer.gone:
+            self._wait_no_more()
+        else:
+            self._be_patient()
+
+    def slowed(self, wire: Wire, slowed: bool) -> None:
+        super().slowed(wire, slowed)
+        if wire is self._outer and slowed:
+            self._be_patient()
+        elif wire is self._outer:
+            self._wait_no_more()
+
+    def _be_patient(self) -> None:
+        if self._stalled is None:
+            self._stalled = asyncio.get_running_loop().call_later(STALL_MS / 1000, self._cut)
+
+    def _wait_no_more(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _cut(self) -> None:
+        self._inner.cut()
+        self._outer.cut()
 
     def _let_go(self) -> None:
         if self._waiting is not None:

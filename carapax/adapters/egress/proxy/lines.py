@@ -64,7 +64,11 @@ class Lines:
             raise Refused(f"A plain connection is only for this machine; {host} must be reached with TLS.")
         value = (await self._value(handle)).encode("utf-8") if handle else b""
         outer = await self._reach(host, port, frame["timeout_ms"] / 1000, tls=tls)
-        _, inner = await asyncio.get_running_loop().create_unix_connection(Wire, sock=sock)
+        try:
+            _, inner = await asyncio.get_running_loop().create_unix_connection(Wire, sock=sock)
+        except BaseException:
+            outer.cut()
+            raise
         pair = (inner, outer)
         self._wires.add(pair)
         outer.on_gone(lambda: self._wires.discard(pair))

@@ -78,6 +78,11 @@ class Wire(asyncio.Protocol):
         if self._through is not None:
             self._through.slowed(self, False)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is closed, and nothing waits to be sent on it."""
+        return self._transport is None
+
     async def fill(self) -> bool:
         """Wait for more bytes than there are. False at the end of the stream."""
         if self.ended:
