@@ -22,6 +22,7 @@ from carapax.adapters.engine.dbos.adapter import DbosEngine
 from carapax.adapters.engine.dbos.pinned import load_dbos
 from carapax.adapters.engine.embedded.adapter import EmbeddedEngine
 from carapax.adapters.store.sql_store import SqlStore
+from carapax.core.terms.error import StoreUnavailable
 from carapax.core.terms.work import Work, WorkState
 from carapax.ports.engine import Engine, RetryLater
 
@@ -188,7 +189,10 @@ async def worker(address: str, name: str) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
         key, lane, body = json.loads(line)
-        say("kept", key=key, new=await engine.start("turn", key, body, lane=lane))
+        try:
+            say("kept", key=key, new=await engine.start("turn", key, body, lane=lane))
+        except StoreUnavailable as error:
+            say("refused", key=key, what=error.what)
     await engine.close(1)
     say("closed")
 

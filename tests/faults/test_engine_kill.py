@@ -83,6 +83,10 @@ def test_a_piece_that_ends_its_process_is_dead_after_its_tries(tmp_path: Path, e
     assert said[3][1].startswith("dead poison 3 the process ended during try 3 of 3; it is not tried again")
 
 
+def _answers(said: dict[str, Any], key: str) -> bool:
+    return said.get("key") == key and said["word"] in ("kept", "refused")
+
+
 class Worker:
     """A process that runs pieces of a PostgreSQL database."""
 
@@ -97,12 +101,14 @@ class Worker:
         self._rest = b""
         self.said: list[dict[str, Any]] = []
 
-    def start(self, key: str, lane: str = "", body: str = "{}") -> None:
-        """Let it start a piece, and wait for its yes."""
+    def start(self, key: str, lane: str = "", body: str = "{}") -> bool:
+        """Let it start a piece; whether it did."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([key, lane, body]).encode() + b"\n")
         self.process.stdin.flush()
-        self.until(lambda said: said["word"] == "kept" and said["key"] == key)
+        seen = len([said for said in self.said if _answers(said, key)])
+        self.until(lambda _: len([said for said in self.said if _answers(said, key)]) > seen)
+        return [said for said in self.said if _answers(said, key)][-1]["word"] == "kept"
 
     def until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """What it said, once it said this."""
@@ -216,3 +222,30 @@ def test_a_machine_that_is_cut_off_stops_and_comes_back() -> None:
             assert time.monotonic() < deadline
             for worker in both:
                 worker.read(0.05)
+
+
+def test_a_server_that_comes_back_finds_everything_as_it_was() -> None:
+    server = PostgresServer(fsync=True).start()
+    worker = None
+    try:
+        worker = Worker(server.database(), "a")
+        worker.until(lambda said: said["word"] == "ready")
+        assert worker.start("held", "l", "hold")
+        worker.until(lambda said: said["word"] == "begin" and said["key"] == "held")
+        assert worker.start("behind", "l")
+        server.halt(crash=True)
+        worker.until(lambda said: said["word"] == "cut" and said["key"] == "held")
+        assert not worker.start("lost", "m")
+        server.resume()
+        deadline = time.monotonic() + PATIENCE_S
+        while not worker.start("again", "m"):
+            assert time.monotonic() < deadline
+        worker.until(lambda said: said["word"] == "end" and said["key"] == "behind")
+        worker.until(lambda said: said["word"] == "end" and said["key"] == "again")
+        ends = [said["key"] for said in worker.said if said["word"] == "end"]
+        assert sorted(ends) == ["again", "behind", "held"]
+        assert ends.index("held") < ends.index("behind")
+    finally:
+        if worker is not None:
+            worker.end()
+        server.stop()

@@ -277,7 +277,7 @@ def test_a_dead_piece_runs_again_with_fresh_tries_or_is_dropped(stage: Callable[
             assert not await engine.start("turn", "b", "{}")
             dropped = await engine.find("turn", "b")
             assert dropped is not None
-            assert (dropped.state, dropped.body) == (WorkState.DONE, "")
+            assert (dropped.key, dropped.lane, dropped.state, dropped.body) == ("b", "b", WorkState.DONE, "")
             for change in (engine.retry, engine.drop):
                 with pytest.raises(Conflict):
                     await change("turn", "a")

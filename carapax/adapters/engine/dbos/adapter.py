@@ -61,10 +61,6 @@ class GivenUp(Exception):
     """How a workflow ends whose piece is dead."""
 
 
-class Cut(Exception):
-    """The run was cut off: by `close` (then it is recorded) or because this process lost its place."""
-
-
 class DbosEngine:
     """The Engine over DBOS. Made by `open`; `close` frees the library for the next one."""
 

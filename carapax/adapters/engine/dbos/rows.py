@@ -25,6 +25,7 @@ QUEUE = "carapax"
 APPLICATION = "carapax"
 VERSION = "carapax-work"  # constant: the forms have a version of their own
 JSON_FORM = "portable_json"
+LONG_CHARS = 2_048  # names and moments alone are shorter, unless a key is very long
 DELAYED_MS = 30_000  # a piece without a lane that is due later than this waits in the database alone
 
 _WAITING = ("ENQUEUED", "DELAYED")
@@ -228,7 +229,7 @@ class Rows:
         """Forget a dead piece, all but its key. Raises NotFound, Conflict."""
         with self._dead_piece(kind, key) as (connection, id):
             self._set(connection, id, status="SUCCESS", completed_at=time.time_ns() // 1_000_000)
-            self._empty(connection, [id])
+            self._empty(connection, id, Work(kind, key, "", "", 0))
 
     @contextmanager
     def _dead_piece(self, kind: str, key: str) -> Iterator[tuple[Any, str]]:
@@ -248,11 +249,28 @@ class Rows:
         values |= {"owner_xid": None, "started_at_epoch_ms": None, "updated_at": time.time_ns() // 1_000_000}
         connection.execute(self._status.update().where(self._status.c.workflow_uuid == id).values(**values))
 
-    def _empty(self, connection: Any, ids: Sequence[str]) -> None:
-        work = json.dumps({"namedArgs": {}, "positionalArgs": []})
-        connection.execute(self._inputs.update().where(self._inputs.c.workflow_uuid.in_(ids)).values(inputs=work))
+    def _empty(self, connection: Any, id: str, unreadable: Work) -> None:
+        """Keep a piece without its body."""
+        mine = self._inputs.c.workflow_uuid == id
+        try:
+            work = parse_inputs(connection.execute(self._sa.select(self._inputs.c.inputs).where(mine)).scalar() or "")
+        except Malformed:
+            work = unreadable
+        connection.execute(self._inputs.update().where(mine).values(inputs=render_inputs(replace(work, body=""))))
 
     # forget
+    def shed(self, limit: int) -> int:
+        """Let go of the long bodies of pieces that are done; how many."""
+        status, long = self._status.c, self._sa.func.length(self._inputs.c.inputs) > LONG_CHARS
+        joined = self._status.join(self._inputs, self._inputs.c.workflow_uuid == status.workflow_uuid)
+        query = self._sa.select(status.workflow_uuid, status.application_id).select_from(joined)
+        query = query.where(status.name == NAME, status.status.in_(_ENDED), long).limit(limit)
+        with self._begin() as connection:
+            rows = connection.execute(query).fetchall()
+            for row in rows:
+                self._empty(connection, row.workflow_uuid, Work(row.application_id or "", row.workflow_uuid, "", "", 0))
+        return len(rows)
+
     def forget(self, before_ms: int, limit: int) -> int:
         """Forget pieces that ended before, their keys too; how many."""
         status = self._status.c

@@ -154,6 +154,7 @@ class Watch:
             before_ms = time.time_ns() // 1_000_000 - REMEMBERED_MS
             while self._rows.forget(before_ms, TIDY_BIT) >= TIDY_BIT and not self._stop:
                 pass
+            self._rows.shed(TIDY_BIT * 10)
             self._tidied_at = time.monotonic()
 
     def _let_go(self) -> None:

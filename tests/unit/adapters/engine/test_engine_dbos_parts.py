@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carapax.adapters.engine.dbos import rows
 from carapax.adapters.engine.dbos.adapter import DbosEngine
 from carapax.adapters.engine.dbos.bell import Bell
 from carapax.adapters.engine.dbos.database import open_database, unix_epoch
@@ -31,7 +32,6 @@ from carapax.adapters.engine.dbos.envelope import (
     render_inputs,
     work_id,
 )
-from carapax.adapters.engine.dbos.rows import DELAYED_MS
 from carapax.adapters.engine.dbos.watch import lock_number, make_executor
 from carapax.adapters.engine.rules import REMEMBERED_MS, Outcome
 from carapax.core.terms.error import Malformed, StoreUnavailable
@@ -287,7 +287,7 @@ def test_what_ended_a_week_ago_is_forgotten_what_died_is_not(tmp_path: Path) -> 
             engine.register("turn", run, tries=1)
             await engine.launch()
             for key in ("old", "young", "dead"):
-                await engine.start("turn", key, "{}")
+                await engine.start("turn", key, f"long body of {key}" * 500)
             await until_state(engine, "turn", "old", "done")
             await until_state(engine, "turn", "young", "done")
             await until_state(engine, "turn", "dead", "dead")
@@ -309,6 +309,9 @@ def test_what_ended_a_week_ago_is_forgotten_what_died_is_not(tmp_path: Path) -> 
             assert await engine.find("turn", "young") is not None
             assert await engine.find("turn", "dead") is not None
             assert await engine.start("turn", "old", "{}")
+            dead = await engine.find("turn", "dead")
+            assert dead is not None
+            assert dead.body == "long body of dead" * 500
 
     _scene(work())
     with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -317,30 +320,39 @@ def test_what_ended_a_week_ago_is_forgotten_what_died_is_not(tmp_path: Path) -> 
                 f"SELECT count(*) FROM {table} WHERE workflow_uuid NOT IN (SELECT workflow_uuid FROM workflow_status)"
             )
             assert connection.execute(orphans).fetchone() == (0,)
+        bodies = [
+            text for (text,) in connection.execute("SELECT inputs FROM workflow_input WHERE inputs LIKE '%long%'")
+        ]
+        assert [parse_inputs(text).key for text in bodies] == ["dead"]
 
 
-def test_a_lone_piece_that_is_due_much_later_waits_in_the_database_alone(tmp_path: Path) -> None:
+def test_a_lone_piece_that_is_due_much_later_waits_in_the_database_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = dbos_file(tmp_path)
+    monkeypatch.setattr(rows, "DELAYED_MS", 100)
 
     async def work() -> None:
         diary = Diary()
         async with Dbos(file).process() as engine:
             engine.register("turn", diary.note)
             await engine.launch()
-            await engine.start("turn", "later", "{}", due_ms=Wall().now_ms() + DELAYED_MS + 5_000)
-            _raw(file, "UPDATE workflow_status SET delay_until_epoch_ms = 1")  # the moment comes
+            due_ms = Wall().now_ms() + 700
+            await engine.start("turn", "later", "{}", due_ms=due_ms)
+            with contextlib.closing(sqlite3.connect(file)) as connection:
+                assert connection.execute("SELECT status FROM workflow_status").fetchall() == [("DELAYED",)]
             later = await engine.find("turn", "later")
             assert later is not None
-            assert later.state is WorkState.WAITING
-        with contextlib.closing(sqlite3.connect(file)) as connection:
-            (state,) = connection.execute("SELECT status FROM workflow_status").fetchone()
-        assert state in ("DELAYED", "ENQUEUED", "PENDING")
+            assert (later.state, later.due_ms) == (WorkState.WAITING, due_ms)
+            await diary.until(1)
+            assert Wall().now_ms() >= due_ms
 
     _scene(work())
 
 
 OPEN = """
 import asyncio, sys
+from carapax.adapters.engine.dbos import rows
 from carapax.adapters.engine.dbos.adapter import DbosEngine
 from tests.conformance.engine.subjects import Wall
 async def main():
