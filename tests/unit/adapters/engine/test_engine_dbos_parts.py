@@ -350,6 +350,15 @@ def test_a_lone_piece_that_is_due_much_later_waits_in_the_database_alone(
     _scene(work())
 
 
+def test_importing_the_engines_loads_no_heavy_library() -> None:
+    program = (
+        "import sys, carapax.adapters.engine.dbos.adapter, carapax.adapters.engine.embedded.adapter\n"
+        "print(sorted({'dbos', 'sqlalchemy', 'psycopg', 'websockets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 OPEN = """
 import asyncio, sys
 from carapax.adapters.engine.dbos import rows
