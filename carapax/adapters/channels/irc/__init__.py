@@ -1,0 +1,1 @@
+"""IRC: one connection, channels and private words."""
