@@ -23,6 +23,7 @@ from carapax.adapters.scan.adapter import TextScanner
 from carapax.adapters.store.sql_store import SqlStore
 from carapax.adapters.tools.extract.adapter import ExtractTools
 from carapax.adapters.tools.files.adapter import FileTools
+from carapax.adapters.tools.messages.adapter import MessageTools, Post
 from carapax.adapters.tools.online.adapter import OnlineTools
 from carapax.adapters.tools.shell.adapter import ShellTools
 from carapax.adapters.tools.talk.adapter import TalkTools
@@ -203,7 +204,7 @@ class _Shell:
             await asyncio.to_thread(self.keeper.begin)  # its door takes the passphrase
         self.vault.sealed.close()
 
-    def tools(self, base: _Base, settings: Settings, reader: Extraction) -> tuple[Tool, ...]:
+    def tools(self, base: _Base, settings: Settings, reader: Extraction, post: Post) -> tuple[Tool, ...]:
         """Every tool of this release."""
         sandbox = self.walls.sandbox
         engine = find_engine(settings.search_engine, settings.search_address)
@@ -214,6 +215,7 @@ class _Shell:
             TalkTools(base.store, base.clock),
             OnlineTools(sandbox, self.keeper, self.gate.refusals),
             WebTools(sandbox, self.keeper, engine),
+            MessageTools(post, base.clock, base.key),
         )
 
 
@@ -241,31 +243,8 @@ async def compose(
     labels = WorkspaceLabels(workspace, store, lambda: _tables(policy).places)
     # A tool asks for its turn's meter only when it runs, and then there are turns.
     reader = Extraction(give, labels, lambda: _tables(policy), lambda *paid: turns.charge(*paid))
-    guard = Guard(
-        policy=policy.current,
-        ledger=ledger,
-        store=store,
-        approver=desk,
-        workspace=workspace,
-        tools=shell.tools(base, settings, reader),
-        clock=clock,
-        key=base.key,
-        new_approval=lambda: ApprovalId(spoken_code(5)),
-        labels=labels,
-        scanner=scanner,
-    )
-    meter = Meter(store, clock)
     engine = await open_engine(home, settings, store, clock)
     people = People(store, ledger, clock, lambda: _roles(policy), lambda: _approvers(policy))
-    turns = Turns(
-        Means(store, guard, meter, clock, give, wards.hold, wards.lookout),
-        ledger=ledger,
-        desk=desk,
-        engine=engine,
-        who=lambda turn: people.principal(turn.principal, f"resumed:{turn.channel}"),
-        audience=lambda turn: messengers.audience(turn),
-        mode=lambda session: messengers.mode(session),
-    )
     messengers = Messengers(
         Given(
             home=home,
@@ -285,6 +264,29 @@ async def compose(
             approvers=lambda: _approvers(policy),
             transcribe=_transcribe(settings, keeper),
         )
+    )
+    guard = Guard(
+        policy=policy.current,
+        ledger=ledger,
+        store=store,
+        approver=desk,
+        workspace=workspace,
+        tools=shell.tools(base, settings, reader, messengers),
+        clock=clock,
+        key=base.key,
+        new_approval=lambda: ApprovalId(spoken_code(5)),
+        labels=labels,
+        scanner=scanner,
+    )
+    meter = Meter(store, clock)
+    turns = Turns(
+        Means(store, guard, meter, clock, give, wards.hold, wards.lookout),
+        ledger=ledger,
+        desk=desk,
+        engine=engine,
+        who=lambda turn: people.principal(turn.principal, f"resumed:{turn.channel}"),
+        audience=lambda turn: messengers.audience(turn),
+        mode=lambda session: messengers.mode(session),
     )
     wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut, watch=keeper.watch_for)
     await wards.label_planted(store)

@@ -41,6 +41,9 @@ from carapax.ports.store import NewPart, Store
 MOST_PARTS = 400
 """Parts read for a turn that is taken up again, or that took up a later message: all of its own are among them."""
 
+PRIVATE = "private"
+"""How a turn ended whose reply only the person who asked may read, though others are in the conversation."""
+
 MOST_TAKEN = 50
 """Newest turns among which those are looked for that a resumed turn had taken up."""
 
@@ -106,6 +109,7 @@ class TurnRun:
         self._usage = turn.usage
         self._session_usage = Usage()
         self._closing = ""
+        self._code = ""
         self._active_since: int | None = None
         self._active_ms = turn.usage.wall_ms
         self._work: asyncio.Task[str] | None = None
@@ -125,7 +129,7 @@ class TurnRun:
             self._work.cancel()
         try:
             reply = await self._work
-            return await self._end(TurnState.DONE, reply, "")
+            return await self._end(TurnState.DONE, reply, self._code)
         except _Stop as stop:
             return await self._stop_with(stop)
         except CarapaxError as error:
@@ -230,7 +234,10 @@ class TurnRun:
         if noted := unknown_text(self._left.unknown):
             rendered = replace(rendered, text=f"{noted}\n\n{rendered.text}")
         ways = await self._audience(self.turn)
-        await watch.release(rendered.text, next((way for way in ways if may_flow(watch.context, way)), ways[0]))
+        alone = Readers(names=frozenset({self.turn.principal}))
+        way = next((way for way in (*ways, alone) if may_flow(watch.context, way)), ways[0])
+        await watch.release(rendered.text, way)
+        self._code = PRIVATE if way is alone and alone not in ways else ""
         self._reply_label, self._closing = watch.context, rendered.closing
         if watch.context.integrity <= Integrity.EXTERNAL or noted:
             self._emit(TextDelta(rendered.text))

@@ -54,6 +54,10 @@ DEFECT = "Something in Carapax failed. Your message is kept. See the log (`carap
 LOG = logging.getLogger("carapax.turns")
 
 
+class Crowded(Conflict):
+    """Too many messages wait; this one was not taken."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A message that waits. `stored` comes with its number once it is durable; cancelled when it was not taken."""
@@ -184,7 +188,7 @@ class Turns:
         running = lane.running is not None
         arrival = decide_arrival(mode, running=running, waiting=len(lane.waiting), cap=MAX_WAITING)
         if arrival is Arrival.SHED:
-            raise Conflict(
+            raise Crowded(
                 f"{MAX_WAITING} messages already wait in this conversation.",
                 kept="Your message was not taken.",
                 next_step="Wait for a reply, then send it again.",

@@ -15,7 +15,7 @@ from carapax.agent.small.steps import render_reply
 from carapax.core.terms.action import ToolManifest
 from carapax.ports.provider import Message, Prompt, Speaker
 
-LEFT_OUT = frozenset({"ask_user", "read_value", "run_online", "web_fetch", "web_search"})
+LEFT_OUT = frozenset({"ask_user", "attach_file", "read_value", "run_online", "send_message", "web_fetch", "web_search"})
 """It asks by replying, and reads files itself; each choice more costs it right ones."""
 
 OPTIONAL_SHOWN = frozenset({"path"})  # every further choice is one more to get wrong

@@ -83,8 +83,17 @@ Listen = Callable[[Line, Heard], Awaitable[None]]
 class Board:
     """Every channel. `listen` takes what comes in; `refused` is told of a credential that is not accepted any more."""
 
-    def __init__(self, folder: Path, store: Store, egress: Egress, clock: Clock, run_folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        egress: Egress,
+        clock: Clock,
+        run_folder: Path,
+        make: Callable[[str, Opening], Channel] = open_channel,
+    ) -> None:
         self._folder, self._store, self._egress, self._clock = folder, store, egress, clock
+        self._make_channel = make
         self._run_folder = run_folder
         self._lines: dict[str, Line] = {}
         self._closing = False
@@ -181,7 +190,7 @@ class Board:
         values = dict(added.values)
         if added.kind == "terminal":
             values.setdefault("path", str(self._run_folder / f"{added.name}.sock"))
-        return open_channel(
+        return self._make_channel(
             added.kind,
             Opening(
                 name=added.name,

@@ -165,11 +165,21 @@ class Cards:
     async def _give(
         self, principal: Principal, place: Place, said: Answered, answer: Answer, *, digest: str = ""
     ) -> str:
+        edited = self._is_edited(said.card, place)
         try:
             card = await self._desk.answer(principal, ApprovalId(said.card), answer, digest=digest)
         except CarapaxError as error:
             return render_notice(error.what, error.next_step)
-        return render_answered(card, self._language(place))
+        return (
+            "" if edited and card.state is not ApprovalState.WAITING else render_answered(card, self._language(place))
+        )
+
+    def _is_edited(self, card: str, place: Place) -> bool:
+        """Whether the card's own message will say what became of it."""
+        channel = self._channel(place)
+        return (
+            place.key in self._shown.get(card, {}) and channel is not None and Feature.EDIT in channel.facts().features
+        )
 
     async def close(self) -> None:
         """Wait for what is on its way to the outbox."""

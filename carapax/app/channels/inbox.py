@@ -25,7 +25,8 @@ from carapax.app.channels.pack import Back, Letter, pack_back, pack_received, un
 from carapax.app.channels.posts import Posts
 from carapax.app.channels.rooms import Rooms
 from carapax.app.people import People
-from carapax.app.turns import MAX_TEXT_BYTES, Turns
+from carapax.app.run_turn import PRIVATE
+from carapax.app.turns import MAX_TEXT_BYTES, Crowded, Turns
 from carapax.core.channel.commands import read_command
 from carapax.core.channel.loops import Exchange, decide_bot, digest_words
 from carapax.core.channel.pairing import TTL_MS, AskedAlready, Pair, Wrong, read_code
@@ -34,7 +35,7 @@ from carapax.core.channel.shown import Language, render_notice, render_request, 
 from carapax.core.policy.channel_section import ChannelRule
 from carapax.core.terms.channel import Feature, Heard, Place, Received, Removed
 from carapax.core.terms.conversation import Inbound, Turn, TurnState
-from carapax.core.terms.error import CarapaxError, Conflict, Refused, Unavailable
+from carapax.core.terms.error import CarapaxError, Unavailable
 from carapax.core.terms.event import TurnEnded
 from carapax.core.terms.label import OWNER
 from carapax.core.terms.principal import Principal
@@ -197,10 +198,10 @@ class Inbox:
         )
         try:
             turn = await self._turns.accept(principal, inbound)
-        except Conflict:
+        except Crowded:
             await self._shed(heard, language)
             return
-        except Unavailable as error:  # stopping, or held: it is taken up again
+        except Unavailable as error:  # it is taken up again by the next process
             raise RetryLater(error.what, counts=False) from error
         except CarapaxError as error:
             await self._say(heard, render_notice(error.what, error.next_step), "error")
@@ -285,7 +286,7 @@ class Inbox:
         text = ended.reply
         if ended.state is TurnState.DONE and text.startswith("Taken up with message "):
             return
-        if ended.code in ("refused", Refused.code) and not back.place.private:
+        if ended.code == PRIVATE:
             text = await self._privately(turn, text)
         files = await self._rooms.attached(turn)
         letter = Letter(
@@ -304,14 +305,9 @@ class Inbox:
         return live.message
 
     async def _privately(self, turn: Turn, text: str) -> str:
-        """A reply that not everybody in a group may read: said there, and why to the person who asked."""
-        language = self._language_of(turn.principal)
+        """Send a reply that not everybody in a group may read to the person who asked; what the group reads instead."""
         told = await self._posts.tell(turn.principal, text, f"private:{turn.id}")
-        words = {
-            "en": ("I cannot say that here: not everybody may read it.", " I wrote to you directly why."),
-            "fr": ("Je ne peux pas le dire ici : tous n'ont pas le droit de le lire.", " Je vous ai écrit pourquoi."),
-        }[language]
-        return words[0] + (words[1] if told else "")
+        return say(self._language_of(turn.principal), "private.told" if told else "private.untold")
 
     # words of the gateway's own
 
@@ -332,7 +328,7 @@ class Inbox:
     def _learn(self, heard: Received) -> Language:
         """The language of a place, by what was last said there."""
         seen = self._place(heard.place)
-        if len(heard.text) > 8 and not heard.forwarded:
+        if len(heard.text.split()) > 2 and not heard.forwarded and not heard.text.startswith("/"):
             seen.language = find_language([heard.text]).value
         return seen.language
 

@@ -6,15 +6,18 @@ Layer: app. Thin: each part stands in a module of its own. Law: nothing is conne
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from carapax.adapters.channels.catalogue import Opening, open_channel
+from carapax.adapters.workspace.beneath import open_file
 from carapax.app.channels.board import Board, Line
 from carapax.app.channels.cards import Cards
 from carapax.app.channels.commands import Commands
-from carapax.app.channels.files import Files
+from carapax.app.channels.files import Files, find_type
 from carapax.app.channels.inbox import Inbox
 from carapax.app.channels.outbox import Outbox
 from carapax.app.channels.pack import Letter, unpack_back
@@ -28,20 +31,24 @@ from carapax.core.channel.queue import QueueMode
 from carapax.core.channel.shown import render_notice
 from carapax.core.policy.channel_section import ChannelRule
 from carapax.core.terms.approval import Approval
-from carapax.core.terms.channel import Place
+from carapax.core.terms.channel import Feature, Place
 from carapax.core.terms.conversation import Turn
+from carapax.core.terms.error import Conflict, NotFound, TooLarge
 from carapax.core.terms.event import Contained, Event
-from carapax.core.terms.ids import PrincipalId, SessionId
+from carapax.core.terms.ids import CallId, PrincipalId, SessionId, TurnId
 from carapax.core.terms.incident import Incident
 from carapax.core.terms.label import OWNER, Readers
 from carapax.core.terms.principal import Principal, Role
 from carapax.core.terms.signal import Signal
+from carapax.ports.channel import Channel
 from carapax.ports.clock import Clock
 from carapax.ports.egress import Egress
 from carapax.ports.engine import Engine
 from carapax.ports.ledger import Ledger
 from carapax.ports.scanner import Scanner
 from carapax.ports.store import Store
+
+MOST_FILE_BYTES = 20 << 20
 
 
 class Places(Protocol):
@@ -77,6 +84,7 @@ class Given:
     roles: Callable[[], Mapping[str, Role]]
     approvers: Callable[[], frozenset[Role]]
     transcribe: Callable[[bytes], Awaitable[str]] | None = None
+    make: Callable[[str, Opening], Channel] = open_channel
 
 
 class Messengers:
@@ -85,7 +93,7 @@ class Messengers:
     def __init__(self, given: Given) -> None:
         self._given = given
         self._telling: asyncio.Task[None] | None = None
-        self.board = Board(given.home.channels, given.store, given.egress, given.clock, given.home.run)
+        self.board = Board(given.home.channels, given.store, given.egress, given.clock, given.home.run, given.make)
         self.rooms = Rooms(given.store, self.board, given.people, given.hold)
         self.outbox = Outbox(
             given.engine, self.board, given.ledger, given.clock, given.hold, given.home.outbox, given.saw
@@ -133,9 +141,7 @@ class Messengers:
         """Who reads a turn's reply."""
         if self.board.find(turn.channel.removesuffix(":group")) is None:
             return [Readers(names=frozenset({turn.principal}))]
-        work = await self._given.engine.find("turn", turn.id)
-        back = unpack_back(work.body) if work is not None else None
-        return await self.rooms.audience(turn, back.place if back is not None else None)
+        return await self.rooms.audience(turn, await self._place(turn.id))
 
     async def mode(self, session: SessionId) -> QueueMode:
         """How messages of a session are taken while a turn runs."""
@@ -179,12 +185,34 @@ class Messengers:
         text = render_notice(incident.sentence, f"Look: `carapax incident {incident.number}`.")
         await self.posts.tell(OWNER, text, f"incident:{incident.number}")
 
-    async def send_to(self, person: str, text: str, key: str, session: SessionId) -> Place | None:
-        """Post the agent's own word to a person (the guard allowed it); None when they cannot be reached."""
+    # what tools carry (adapters/tools/messages)
+
+    async def send(self, person: str, text: str, call: CallId, session: SessionId) -> str:
+        """Keep a message to a person for sending; the guard allowed it. Raises NotFound."""
         place = await self.posts.find(PrincipalId(person), weak=True)
-        if place is not None:
-            await self.outbox.post(Letter(place, text, session=session), f"sent:{key}")
-        return place
+        if place is None:
+            raise NotFound(
+                f"{person[:64]!r} cannot be reached on any channel.", next_step="They have to be paired first."
+            )
+        await self.outbox.post(Letter(place, text, session=session), f"sent:{call}")
+        return f"Kept for sending to {person} on {place.channel}."
+
+    async def attach(self, turn: TurnId, path: str) -> str:
+        """Add a workspace file to a turn's reply. Raises NotFound, TooLarge, Conflict."""
+        place = await self._place(turn)
+        line = self.board.find(place.channel) if place is not None else None
+        if line is None or Feature.FILES_OUT not in line.channel.facts().features:
+            raise Conflict("This conversation cannot carry files.", next_step="Name the file's path instead.")
+        most = min(line.channel.facts().file_bytes, MOST_FILE_BYTES)
+        content = await asyncio.to_thread(_read_file, self._given.workspace, path, most)
+        blob = self.outbox.keep_file(content, path.rpartition("/")[2], find_type(content))
+        count = await self.rooms.attach(turn, blob)
+        return f"{path} ({len(content):,} bytes) goes along with the reply; {count} files in all."
+
+    async def _place(self, turn: TurnId) -> Place | None:
+        work = await self._given.engine.find("turn", turn)
+        back = unpack_back(work.body) if work is not None else None
+        return back.place if back is not None else None
 
     async def hang_up(self) -> None:
         """Disconnect: nothing more comes in."""
@@ -198,6 +226,18 @@ class Messengers:
         await self.board.close()
         await self.inbox.close()
         await self.cards.close()
+
+
+def _read_file(root: Path, path: str, most_bytes: int) -> bytes:
+    """A file of the workspace, through no link. Raises NotFound, TooLarge."""
+    try:
+        with os.fdopen(open_file(root, path), "rb") as file:
+            content = file.read(most_bytes + 1)
+    except (OSError, ValueError) as error:
+        raise NotFound(f"{path[:200]} is not a file of the workspace.") from error
+    if len(content) > most_bytes:
+        raise TooLarge(f"{path[:200]} is larger than the {most_bytes >> 20} MiB that this conversation carries.")
+    return content
 
 
 async def _deaf(recording: bytes) -> str:

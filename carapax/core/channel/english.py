@@ -58,6 +58,8 @@ ENGLISH: dict[str, str] = {
     "stopped": "Stopped.",
     "nothing_runs": "Nothing runs here.",
     "nothing_waits": "Nothing waits for your answer.",
+    "private.told": "Not everybody here may read the answer. I wrote it to you directly.",
+    "private.untold": "Not everybody here may read the answer. Write to me directly and ask again.",
     "only_private": "Not here, where others read along. Write to me directly.",
     "new": "A new conversation begins with your next message.",
     "queue.is": "While I work, messages are taken so: {mode}. {about}\nOthers: {others}",

@@ -58,6 +58,8 @@ FRENCH: dict[str, str] = {
     "stopped": "Arrêté.",
     "nothing_runs": "Rien n’est en cours ici.",
     "nothing_waits": "Rien n’attend votre réponse.",
+    "private.told": "Tous n’ont pas le droit de lire la réponse ici. Je vous l’ai écrite directement.",
+    "private.untold": "Tous n’ont pas le droit de lire la réponse ici. Écrivez-moi directement et redemandez.",
     "only_private": "Pas ici, où d’autres lisent. Écrivez-moi directement.",
     "new": "Une nouvelle conversation commence avec votre prochain message.",
     "queue.is": "Pendant que je travaille, les messages sont pris ainsi : {mode}. {about}\nAutres : {others}",

@@ -2,7 +2,7 @@
 
 Layer: core/policy. It says: reading the workspace is free; changes inside it are free because they can be undone;
 deleting many files is asked; leaving the workspace is refused; hidden characters are asked. Through the network, public
-pages, package registries and repositories may be read; nothing is sent.
+pages, package registries and repositories may be read; a message to somebody is asked; nothing else is sent.
 """
 
 from __future__ import annotations
@@ -116,9 +116,15 @@ capabilities:
     answer: allow
     because: Reading public pages is free; what they say counts as said by strangers.
   network.none:
-    effects: [communicate, publish, access, money, credential]
+    effects: [publish, access, money, credential]
     answer: deny
-    because: Nothing is sent, shared or paid through the network in this release.
+    because: Nothing is published, shared or paid through the network in this release.
+  messages.send:
+    effects: [communicate]
+    tools: [send_message]
+    recipients: named
+    answer: ask
+    because: It writes to somebody in your name.
   group.talk:
     effects: [read]
     tools: [show_time, ask_user]

@@ -19,7 +19,7 @@ from carapax.core.channel.queue import QueueMode
 from carapax.core.policy.document import Policy
 from carapax.core.terms.conversation import Inbound, Turn
 from carapax.core.terms.event import Event, TurnEnded
-from carapax.core.terms.ids import ApprovalId, SessionId
+from carapax.core.terms.ids import ApprovalId, PrincipalId, SessionId
 from carapax.core.terms.label import OWNER, Readers
 from carapax.core.terms.limit import Budget, Budgets
 from carapax.core.terms.principal import Principal, Role, Scope
@@ -67,6 +67,7 @@ class Stage:
         self.lookout = Lookout(Canaries(NOWHERE / "canaries.json", NOWHERE, None, lambda: 0), guard.manifests)
         self.engine = EmbeddedEngine(self.store, self.clock)
         self.mode = QueueMode.FOLLOW_UP
+        self.stranger = False  # somebody else asks, who may read nothing of the owner's
         self.who: list[Readers] = [Readers(names=frozenset({OWNER}))]
         self.means = Means(self.store, guard, self.meter, self.clock, lambda: self.provider, self.hold, self.lookout)
         self.turns = self.begin()
@@ -101,7 +102,8 @@ class Stage:
         if not self._launched:
             self._launched = True
             await self.engine.launch()
-        return await self.turns.submit(ME, Inbound(text, "test", conversation="c", **fields))  # type: ignore[arg-type]
+        who = replace(ME, id=PrincipalId("anna")) if self.stranger else ME
+        return await self.turns.submit(who, Inbound(text, "test", conversation="c", **fields))  # type: ignore[arg-type]
 
     async def turn(self, text: str = "hello", **fields: object) -> list[Event]:
         """A whole turn, within 20 s."""

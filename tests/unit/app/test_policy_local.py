@@ -46,8 +46,8 @@ def test_a_call_of_a_known_tool_is_judged_as_the_guard_would(desk: PolicyDesk) -
 
 
 def test_a_call_of_an_unknown_tool_needs_its_effect(desk: PolicyDesk) -> None:
-    assert explained(desk, "communicate", "to=a@b.example")[:2] == ("deny", "network.none")
-    assert explained(desk, "send_fax", effect="communicate")[:2] == ("deny", "network.none")
+    assert explained(desk, "communicate", "to=a@b.example")[:2] == ("deny", "default.deny")
+    assert explained(desk, "send_fax", effect="communicate")[:2] == ("deny", "default.deny")
     for name in ("send_fax", "nothing"):
         with pytest.raises(NotFound, match="no tool"):
             explained(desk, name)
@@ -133,7 +133,7 @@ def replayed(entries: Iterable[Entry], new: bytes, manifests: dict[str, ToolMani
     return rehearse(entries, parse_policy(new), home(), manifests)
 
 
-STRICTER = home_policy(1, DAY).replace(b"answer: ask\n", b"answer: deny\n")
+STRICTER = home_policy(1, DAY).replace(b"answer: ask\n", b"answer: deny\n", 1)
 LOOSER = home_policy(1, DAY).replace(b"at_most_files: 5", b"at_most_files: 50")
 
 

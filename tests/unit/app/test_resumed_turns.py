@@ -319,9 +319,21 @@ def test_a_message_for_a_channel_waits_behind_a_card_instead_of_being_refused() 
 # who reads
 
 
-def test_a_reply_on_private_text_does_not_go_where_others_read() -> None:
+def test_a_reply_on_private_text_is_released_to_whoever_asked_and_not_where_others_read() -> None:
     stage = Stage(wishes(READ), says("the secret is 42"))
-    stage.who = [Readers(names=frozenset({OWNER, *PUBLIC.names})), PUBLIC][1:]
+    stage.who = [PUBLIC]
+
+    async def run() -> TurnEnded:
+        return ended(await stage.turn("read a"))
+
+    end = asyncio.run(run())
+    assert (end.state, end.code) == (TurnState.DONE, "private")
+
+
+def test_what_not_even_the_asker_may_read_is_refused() -> None:
+    stage = Stage(wishes(READ), says("the secret is 42"))
+    stage.who = [PUBLIC]
+    stage.stranger = True
 
     async def run() -> TurnEnded:
         return ended(await stage.turn("read a"))

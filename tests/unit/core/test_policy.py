@@ -294,7 +294,7 @@ def test_two_hundred_rules_still_answer() -> None:
         .replace("effects: [communicate, publish, access, money, credential]", "effects: [money]")
         .encode()
     )
-    assert len(policy.rules) == 201
+    assert len(policy.rules) == 202
     assert isinstance(decide(policy, question(Effect.READ)), Allow)
     for tool, kind in (("tool7", Allow), ("tool189", Allow), ("tool190", Deny)):
         assert isinstance(decide(policy, question(Effect.COMMUNICATE, place="none", tool=tool)), kind)

@@ -67,7 +67,7 @@ REFUSED = [
     ("above, spelled round", "write_file", '{"path": "a/../../x", "text": ""}', "workspace.outside"),
     ("home", "read_file", '{"path": "~/x"}', "workspace.outside"),
     ("one of several", "delete_file", '{"path": "a\\n/etc/passwd"}', "workspace.outside"),
-    ("network", "send_mail", '{"text": "hi"}', "network.none"),
+    ("network", "send_mail", '{"text": "hi"}', "default.deny"),
 ]
 
 

@@ -31,7 +31,7 @@ def test_a_policy_of_ones_own_decides_too(tmp_path: Path) -> None:
     found = command.replay_folder(str(write_example(tmp_path / "tiny")), command.policy_of(str(file)), quiet)
     assert found["policy"] == "home"
     assert found["figures"]["tiny"]["unasked"] == 0  # it lets nothing be sent
-    assert any("network.none" in line for line in found["honest"])
+    assert any("default.deny" in line for line in found["honest"])
 
 
 def test_a_missing_or_broken_policy_is_said(tmp_path: Path) -> None:

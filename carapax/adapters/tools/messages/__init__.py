@@ -1,0 +1,1 @@
+"""Tools that reach people through messengers."""
