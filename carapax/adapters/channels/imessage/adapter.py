@@ -126,7 +126,7 @@ class IMessageChannel:
                     await self._take(gone, hear)
             elif told is not None:
                 await self._take(told, hear)
-        except BaseException:
+        except BaseException:  # broad: whatever kept it from being heard, it is asked for again
             self._missed.set()
             raise
         return HookAnswer(200)
