@@ -62,6 +62,14 @@ def test_every_folder_is_a_room_with_a_place_in_the_contract() -> None:
         assert found <= known, f"unlisted rooms in {parent or 'carapax'}: {sorted(found - known)}"
 
 
+def test_every_channel_stands_in_the_contract_of_strangers() -> None:
+    contract = (ROOT / ".importlinter").read_text("utf-8").split("[importlinter:contract:channels]")[1].split("\n\n")[0]
+    listed = set(re.findall(r"carapax\.adapters\.channels\.(\w+)", contract))
+    found = {path.parent.name for path in (PACKAGE / "adapters" / "channels").glob("*/manifest.toml")}
+    assert len(found) >= 15
+    assert listed == found
+
+
 def test_only_the_seal_makes_authority() -> None:
     mints = [
         where(path, node)
