@@ -46,6 +46,7 @@ class FakeSlack:
     socket_base: str = "wss://wss-primary.slack.com"
     files_base: str = "https://files.slack.com"
     page: int = 2
+    history_page: int = 200
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
     _clock: int = 1_700_000_000_000_000
@@ -129,6 +130,20 @@ class FakeSlack:
             return _ok(error="no_reaction")
         users.discard(BOT_USER)
         return _ok()
+
+    def _conversations_history(self, body: dict[str, Any]) -> web.Response:
+        if not self._known(body["channel"]):
+            return _ok(error="channel_not_found")
+        found = [m for m in self.messages.values() if m["channel"] == body["channel"] and m["ts"] > body["oldest"]]
+        top = [m for m in found if m.get("thread_ts", m["ts"]) in (m["ts"], "")][::-1]
+        at, size = int(body.get("cursor") or 0), min(int(body["limit"]), self.history_page)
+        kept = ("type", "user", "text", "ts", "files", "subtype", "attachments", "bot_id", "edited")
+        own = {"user": BOT_USER, "bot_id": BOT_ID, "type": "message"}
+        shown = [
+            {**(own if m.get("mine") else {}), **{key: m[key] for key in kept if key in m}} for m in top[at : at + size]
+        ]
+        cursor = str(at + size) if at + size < len(top) else ""
+        return _ok(messages=shown, has_more=bool(cursor), response_metadata={"next_cursor": cursor})
 
     def _conversations_members(self, body: dict[str, Any]) -> web.Response:
         channel = body.get("channel", "")

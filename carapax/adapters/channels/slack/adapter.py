@@ -20,6 +20,7 @@ from carapax.adapters.channels.emoji import short_name
 from carapax.adapters.channels.fields import number, part, parts, word
 from carapax.adapters.channels.replays import Replays
 from carapax.adapters.channels.slack import wire
+from carapax.adapters.channels.slack.latest import Latest
 from carapax.adapters.channels.sockets import open_socket
 from carapax.core.terms.channel import (
     Attached,
@@ -45,6 +46,7 @@ TIMEOUT_MS = 30_000
 PING_S = 60.0
 STALE_MS = 300_000
 MAX_MEMBERS = 10_000
+MAX_PAGES = 10
 MAX_QUICK_REFRESHES = 3
 QUICK_MS = 5_000
 FEATURES = frozenset({
@@ -70,9 +72,13 @@ class SlackChannel:
         self._bot_token = opening.secrets["bot_token"]
         self._app_token = opening.secrets.get("app_token", "")
         self._signing = opening.secrets.get("signing_secret", "")
+        self._log = opening.log
         self._replays = Replays(opening.keep, opening.clock)
+        self._latest = Latest(opening.keep)
         self._clients: dict[tuple[str, str], Any] = {}
         self._me: wire.Me | None = None
+        self._caught_up = False
+        self._caught: set[str] = set()  # events that were asked for
 
     def facts(self) -> ChannelFacts:
         return ChannelFacts(
@@ -87,8 +93,10 @@ class SlackChannel:
         me = await self._who(anew=True)
         stands = f"@{me.name} in {me.team}"
         if not self._app_token:
+            await self._catch_up(me, hear)
             up(f"{stands}, called by Slack")
             return
+        self._caught_up = False
         quick = 0
         while quick <= MAX_QUICK_REFRESHES:
             began_ms = self._clock.monotonic_ms()
@@ -106,6 +114,9 @@ class SlackChannel:
                     frame = wire.parse_frame(raw)
                     match frame.type, frame.reason:
                         case "hello", _:
+                            if not self._caught_up:
+                                await self._catch_up(me, hear)
+                            self._caught_up = True
                             up()
                         case "disconnect", "link_disabled":
                             raise CredentialRefused("Socket Mode is switched off for this Slack app.")
@@ -125,11 +136,44 @@ class SlackChannel:
             heard = wire.parse_payload(payload, me, self._name)
         except Malformed:
             return  # it would come again and again if it were not acknowledged
-        if heard is not None:
+        if heard is not None and heard.event not in self._caught:
             try:
                 await hear(heard)
+                if isinstance(heard, Received) and not (heard.edited or heard.pressed):
+                    await self._latest.took(heard.place.chat, heard.message)
             except StoreUnavailable as error:
                 raise ChannelFailed(f"A message could not be kept: {error.what}") from error
+
+    async def _catch_up(self, me: wire.Me, hear: Hear) -> None:
+        """Ask for what was said in the known channels since; answers within threads are not listed there."""
+        try:
+            known = await self._latest.all()
+        except StoreUnavailable as error:
+            raise ChannelFailed(f"What was heard last could not be read: {error.what}") from error
+        for channel, stamp in known.items():
+            try:
+                missed = await self._since(channel, stamp)
+            except SendRefused as error:
+                self._log(f"A channel could not be caught up: {error.what}")
+                await self._latest.forget(channel)
+                continue
+            for message in missed:
+                await self._take(wire.missed_payload(message, channel), me, hear)
+                # Slack may still send it; it was taken.
+                self._caught.add(f"{channel}:{message.get('ts')}")
+
+    async def _since(self, channel: str, stamp: str) -> list[dict[str, Any]]:
+        """The messages of a channel after one, the oldest first."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        for _ in range(MAX_PAGES):
+            form = {"channel": channel, "oldest": stamp, "limit": "200", **({"cursor": cursor} if cursor else {})}
+            answer = await self._ask("conversations.history", form, as_form=True)
+            found += parts(answer, "messages")
+            cursor = word(part(answer, "response_metadata"), "next_cursor")
+            if not cursor:
+                break
+        return found[::-1]
 
     async def _socket_url(self) -> str:
         answer = await self._ask("apps.connections.open", token=self._app_token)

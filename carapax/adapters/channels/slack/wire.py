@@ -83,6 +83,11 @@ def parse_payload(given: dict[str, Any], me: Me, channel: str) -> Heard | None:
             return None
 
 
+def missed_payload(message: dict[str, Any], channel: str) -> dict[str, Any]:
+    """A message that a channel's history lists, as the event that was missed."""
+    return {"type": "event_callback", "event": {"type": "message", **message, "channel": channel}}
+
+
 def _event(given: dict[str, Any], me: Me, channel: str) -> Heard | None:
     event = part(given, "event")
     match word(event, "type"), word(event, "subtype"):

@@ -27,6 +27,7 @@ class SlackRig:
         self.secrets = {"bot_token": "slack-bot", **secrets}
         self.traits = Traits("slack", fake.GROUP, edits_in=True, deletes=True, voice=True, gaps=dict(GAPS))
         self.slack = fake.FakeSlack()
+        self.log: list[str] = []
         self.notes, self.clock = Notes(), ShiftedClock()
         self.vault = DictVault({"slack-bot": fake.BOT_TOKEN, "slack-app": fake.APP_TOKEN, "slack-sign": fake.SIGNING})
 
@@ -40,7 +41,9 @@ class SlackRig:
         place = ("127.0.0.1", self.slack.server.port)
         hosts = dict.fromkeys(("slack.com", "files.slack.com", "wss-primary.slack.com"), place)
         egress = DirectEgress(self.vault, hosts=hosts)
-        return open_channel("slack", Opening("slack", {}, self.secrets, egress, self.notes, self.clock))
+        return open_channel(
+            "slack", Opening("slack", {}, self.secrets, egress, self.notes, self.clock, self.log.append)
+        )
 
     def sender_id(self, sender: str) -> str:
         return fake.PEOPLE[sender]

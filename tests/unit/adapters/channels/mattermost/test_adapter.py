@@ -281,6 +281,7 @@ def test_a_forged_press_is_refused() -> None:
             raise AssertionError(what)
 
         post = await asked(rig, channel)
+        elsewhere = (await channel.send(Outgoing(ALICE, "another question", "key2"))).message
         theirs = await rig.say(Says("of a person", "bob", chat=fake.GROUP))
         bob, now_ms = fake.PEOPLE["bob"], int(time.time() * 1000)
         context = rig.mattermost.actions[post][0]["integration"]["context"]
@@ -291,6 +292,7 @@ def test_a_forged_press_is_refused() -> None:
             ({**context, "key": "x"}, fake.GROUP, post, now_ms),
             ({}, fake.GROUP, post, now_ms),
             (context, fake.DMS["alice"], post, now_ms),
+            (context, fake.DMS["alice"], elsewhere, now_ms),
             (context, fake.GROUP, theirs, now_ms),
             (context, fake.GROUP, "z" * 26, now_ms),
             (context, fake.GROUP, post, now_ms - 301_000),

@@ -12,6 +12,7 @@ import pytest
 
 from carapax.adapters.channels.catalogue import Opening
 from carapax.adapters.channels.slack.adapter import SlackChannel, open_channel
+from carapax.adapters.channels.slack.latest import MOST, Latest
 from carapax.core.terms.channel import (
     Attached,
     Button,
@@ -28,7 +29,7 @@ from carapax.ports.channel import Channel, ChannelFailed, CredentialRefused, Sen
 from tests.conformance.channel.rig import Says
 from tests.conformance.channel.rigs.slack import SlackRig
 from tests.fakes.platforms import slack as fake
-from tests.fakes.platforms.serving import LOOPBACK_ONLY, until
+from tests.fakes.platforms.serving import LOOPBACK_ONLY, Notes, until
 
 PYTHON = Path(__file__).parents[5] / ".venv-peers/bin/python"
 ALICE = Place("slack", "D0ALICE")
@@ -103,6 +104,59 @@ def test_a_socket_that_is_ended_again_and_again_fails(reason: str, error: type[E
         await asyncio.wait(ends)
 
     play(test, app_token="slack-app")
+
+
+@pytest.mark.parametrize("secrets", [{"app_token": "slack-app"}, {"signing_secret": "slack-sign"}])
+def test_what_slack_gave_up_is_asked_for_at_the_next_start(secrets: dict[str, str]) -> None:
+    async def test(rig: SlackRig, channel: Channel) -> None:
+        heard: list[Heard] = []
+        lines: list[str] = []
+
+        async def hear(what: Heard) -> None:
+            heard.append(what)
+
+        stamp = rig.slack.stamp()
+        known = {fake.GROUP: stamp, "D0ALICE": stamp, "C0GONE": stamp}
+        rig.notes.kept["latest"] = json.dumps(known).encode()
+        await channel.send(Outgoing(ALICE, "mine", "k"))
+        missed = [f"missed {number}" for number in range(5)]
+        for text in missed:
+            await rig.say(Says(text))
+        await rig.say(Says("for you", "bob", chat=fake.GROUP, mention=True))
+        rig.slack.unacknowledged.clear()
+        rig.slack.history_page = 2
+        run = asyncio.create_task(channel.run(hear, lines.append))
+        await until(lambda: lines)
+        found = [what for what in heard if isinstance(what, Received)]
+        assert [what.text for what in found if what.place == ALICE] == missed
+        assert [(what.text, what.addressed) for what in found if what.place.chat == fake.GROUP] == [("for you", True)]
+        assert set(json.loads(rig.notes.kept["latest"])) == {fake.GROUP, "D0ALICE"} and len(rig.log) == 1
+        run.cancel()
+        await asyncio.wait([run])
+        again = rig.open()
+        run = asyncio.create_task(again.run(hear, lines.append))
+        await until(lambda: len(lines) == 2)
+        assert len(heard) == 6
+        run.cancel()
+        await asyncio.wait([run])
+        await again.close()
+
+    play(test, **secrets)
+
+
+def test_the_note_of_the_newest_is_bounded_and_may_be_none() -> None:
+    async def inside() -> None:
+        notes = Notes()
+        latest = Latest(notes)
+        for number in range(MOST + 5):
+            await latest.took(f"C{number}", "15.000001")
+        await latest.took("C9", "14.000001")
+        found = await Latest(notes).all()
+        assert len(found) == MOST and "C0" not in found and found["C9"] == "15.000001"
+        notes.kept["latest"] = b'{"C1": 7}'
+        assert await Latest(notes).all() == {}
+
+    asyncio.run(inside())
 
 
 def test_a_malformed_event_is_acknowledged_and_ignored() -> None:

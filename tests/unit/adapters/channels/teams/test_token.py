@@ -108,7 +108,17 @@ def test_no_text_raises_anything_else(token: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"kty": "EC"}, {"kid": None}, {"kid": 7}, {"n": "AQAB"}, {"n": "!!"}, {"e": ""}, {"n": KEY.n + "="}, {"e": None}],
+    [
+        {"kty": "EC"},
+        {"kid": None},
+        {"kid": 7},
+        {"n": "AQAB"},
+        {"n": "!!"},
+        {"e": ""},
+        {"n": KEY.n + "="},
+        {"e": None},
+        {"n": KEY.n[:-1] + chr(ord(KEY.n[-1]) + 1)},
+    ],
 )
 def test_an_unusable_key_is_left_out(changes: dict[str, Any]) -> None:
     assert key_set(**changes) == {}
