@@ -146,21 +146,24 @@ class SlackChannel:
 
     async def _catch_up(self, me: wire.Me, hear: Hear) -> None:
         """Ask for what was said in the known channels since; answers within threads are not listed there."""
+        self._caught.clear()
         try:
-            known = await self._latest.all()
+            for channel, stamp in (await self._latest.all()).items():
+                await self._catch_up_channel(channel, stamp, me, hear)
         except StoreUnavailable as error:
-            raise ChannelFailed(f"What was heard last could not be read: {error.what}") from error
-        for channel, stamp in known.items():
-            try:
-                missed = await self._since(channel, stamp)
-            except SendRefused as error:
-                self._log(f"A channel could not be caught up: {error.what}")
-                await self._latest.forget(channel)
-                continue
-            for message in missed:
-                await self._take(wire.missed_payload(message, channel), me, hear)
-                # Slack may still send it; it was taken.
-                self._caught.add(f"{channel}:{message.get('ts')}")
+            raise ChannelFailed(f"What was heard last could not be kept: {error.what}") from error
+
+    async def _catch_up_channel(self, channel: str, stamp: str, me: wire.Me, hear: Hear) -> None:
+        try:
+            missed = await self._since(channel, stamp)
+        except SendRefused as error:
+            self._log(f"A channel could not be caught up: {error.what}")
+            await self._latest.forget(channel)
+            return
+        for message in missed:
+            await self._take(wire.missed_payload(message, channel), me, hear)
+            # Slack may still send it; it was taken.
+            self._caught.add(f"{channel}:{message.get('ts')}")
 
     async def _since(self, channel: str, stamp: str) -> list[dict[str, Any]]:
         """The messages of a channel after one, the oldest first."""
