@@ -9,7 +9,11 @@ import base64
 import hashlib
 import hmac
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,12 +35,17 @@ class Twilio:
     stopped: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
     media_host: str = "https://mms.twiliocdn.com"
+    received: list[tuple[dict[str, str], float]] = field(default_factory=list)  # what people sent, and when
+    queries: list[dict[str, str]] = field(default_factory=list)
+    clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
         account = f"/2010-04-01/Accounts/{self.account}"
         self.server = Server(
             [
                 ("POST", f"{account}/Messages.json", self._messages),
+                ("GET", f"{account}/Messages.json", self._listed),
+                ("GET", f"{account}/Messages/{{message}}/Media.json", self._media_of),
                 ("GET", f"{account}.json", self._account),
                 ("GET", f"{account}/Messages/{{message}}/Media/{{media}}", self._moved),
                 ("GET", "/{account}/{media}", self._picture),
@@ -69,6 +78,7 @@ class Twilio:
             self.media[media] = (type, content)
             base = f"https://api.twilio.com/2010-04-01/Accounts/{self.account}/Messages/{message}/Media/{media}"
             form |= {f"MediaUrl{index}": base, f"MediaContentType{index}": type}
+        self.received.append((form, self.clock()))
         return form
 
     def sign(self, url: str, form: dict[str, str]) -> str:
@@ -111,6 +121,35 @@ class Twilio:
         self.messages.append(form)
         return web.json_response({"sid": form["sid"], "status": "queued", "error_code": None}, status=201)
 
+    async def _listed(self, request: web.Request) -> web.StreamResponse:
+        """Newest first, as the real one; `DateSent>` is a day."""
+        if (refused := self._refused(request)) is not None:
+            return refused
+        query = dict(request.query)
+        self.queries.append(query)
+        since = datetime.fromisoformat(query["DateSent>"]).replace(tzinfo=UTC).timestamp()
+        found = [
+            {
+                "sid": form["MessageSid"], "account_sid": self.account, "direction": "inbound", "from": form["From"],
+                "to": form["To"], "body": form["Body"], "num_media": form["NumMedia"], "date_sent": format_datetime(
+                    datetime.fromtimestamp(at, UTC)
+                ),
+            }
+            for form, at in reversed(self.received)
+            if at >= since and form["To"] == query["To"]
+        ]  # fmt: skip
+        return web.json_response({"messages": found[: int(query["PageSize"])], "next_page_uri": None})
+
+    async def _media_of(self, request: web.Request) -> web.StreamResponse:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        form = next(form for form, _ in self.received if form["MessageSid"] == request.match_info["message"])
+        found = [
+            {"sid": form[f"MediaUrl{index}"].rsplit("/", 1)[1], "content_type": form[f"MediaContentType{index}"]}
+            for index in range(int(form["NumMedia"]))
+        ]
+        return web.json_response({"media_list": found})
+
     async def _moved(self, request: web.Request) -> web.StreamResponse:
         if (refused := self._refused(request)) is not None:
             return refused
@@ -124,6 +163,8 @@ class Twilio:
         # The store behind it takes one way of proof: an address that is signed, or a header, but not both.
         if "Authorization" in request.headers:
             return web.Response(status=400, text="Only one auth mechanism allowed")
+        if request.headers["Host"] != "mms.twiliocdn.com":
+            return web.Response(status=404)
         type, content = self.media[request.match_info["media"]]
         return web.Response(body=content, content_type=type)
 

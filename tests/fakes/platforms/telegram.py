@@ -97,6 +97,7 @@ class Telegram:
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     clock: Callable[[], float] = time.time
     offsets: list[int | None] = field(default_factory=list)
+    poll_s: float = 50.0  # the longest that a poll is held open
 
     def __post_init__(self) -> None:
         self.server = Server(
@@ -218,7 +219,7 @@ class Telegram:
         for older in self.polls:
             self._ended.add(id(older))
         self.polls.append(request)
-        ends = time.monotonic() + min(int(given.get("timeout", 0)), 50)
+        ends = time.monotonic() + min(int(given.get("timeout", 0)), self.poll_s)
         try:
             while not (self.updates or self.again) and time.monotonic() < ends:
                 if id(request) in self._ended:

@@ -32,6 +32,8 @@ from carapax.ports.egress import Mac, Redirected, Spot
 
 API = "https://api.twilio.com"
 TIMEOUT_MS = 30_000
+MARGIN_MS = 600_000
+CATCH_UP_MS = 3 * 24 * 3_600_000  # an answer to an older question would only surprise
 # An empty answer in Twilio's own form: without it Twilio would send the body as an SMS.
 NOTHING = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 FACTS = ChannelFacts(
@@ -55,7 +57,9 @@ class SmsChannel:
         self._opening = opening
         self._account = opening.values["account_sid"]
         self._number = opening.values["number"]
+        self._base = f"/2010-04-01/Accounts/{self._account}"
         self._clients: dict[str, Any] = {}
+        self._heard: wire.Heard | None = None
 
     def __repr__(self) -> str:
         return f"SmsChannel({self._opening.name!r})"
@@ -64,9 +68,56 @@ class SmsChannel:
         return FACTS
 
     async def run(self, hear: Hear, up: Any) -> None:
-        """Check the credential once; there is nothing to hold open. Raises as the port says."""
+        """Hear what came while nobody listened; there is nothing to hold open. Raises as the port says."""
         await self.test()
+        await self._catch_up(hear)
         up(f"{self._number}: Twilio calls this machine")
+
+    async def _catch_up(self, hear: Hear) -> None:
+        """Twilio tries a webhook for seconds only, but keeps the messages: hear those since the last one heard.
+
+        Some may come twice, with the same event. A messaging service has numbers of its own, which are not listed here.
+        """
+        before = await self._heard_before()
+        if before is not None and not self._number.startswith("MG"):
+            since_ms = max(before.until_ms - MARGIN_MS, self._opening.clock.now_ms() - CATCH_UP_MS)
+            query = wire.render_query(self._number, since_ms)
+            try:
+                listed = wire.parse_list(await self._ask("GET", f"{self._base}/Messages.json", params=query))
+            except (Malformed, SendRefused) as error:
+                raise ChannelFailed(f"Twilio's list of messages cannot be read: {error.what}") from error
+            for message in listed:
+                if message.sent_ms >= since_ms and message.form["MessageSid"] not in before.ids:
+                    await self._hear_listed(message, hear)
+        await self._note("")
+
+    async def _hear_listed(self, message: wire.Listed, hear: Hear) -> None:
+        form, id = message.form, message.form["MessageSid"]
+        try:
+            if message.files:
+                raw = await self._ask("GET", f"{wire.render_message_path(self._account, id)}/Media.json")
+                form = form | wire.parse_media_list(raw, self._account, id)
+            heard = wire.parse_notice(form, self._opening.name, self._account, self._number).heard
+        except Malformed as error:
+            self._opening.log(f"A kept message could not be read and was left out: {error.what}")
+            return
+        if heard is not None:
+            await hear(heard)
+            await self._note(heard.message)
+
+    async def _heard_before(self) -> wire.Heard | None:
+        """None for a channel that never heard anything: what lies before its time is not its own."""
+        if self._heard is None and (kept := await self._opening.keep.read("heard")):
+            try:
+                self._heard = wire.parse_heard(kept)
+            except Malformed as error:
+                self._opening.log(f"The note of what was heard cannot be read: {error.what}")
+        return self._heard
+
+    async def _note(self, id: str) -> None:
+        noted = (await self._heard_before() or wire.Heard(0)).and_now(id, self._opening.clock.now_ms())
+        await self._opening.keep.write("heard", wire.render_heard(noted))
+        self._heard = noted
 
     async def hook(self, request: HookRequest, hear: Hear) -> HookAnswer:
         """Take one webhook. Without Twilio's signature it is a 401 and nothing is heard."""
@@ -90,6 +141,7 @@ class SmsChannel:
         try:
             if notice.heard is not None:
                 await hear(notice.heard)
+                await self._note(notice.heard.message)
         except StoreUnavailable:
             return HookAnswer(503)
         return HookAnswer(200, NOTHING, "text/xml; charset=utf-8")
@@ -110,7 +162,7 @@ class SmsChannel:
 
     async def send(self, outgoing: Outgoing) -> Sent:
         form = wire.render_message(outgoing, self._number)
-        raw = await self._ask("POST", f"/2010-04-01/Accounts/{self._account}/Messages.json", sends=True, data=form)
+        raw = await self._ask("POST", f"{self._base}/Messages.json", sends=True, data=form)
         try:
             return Sent(wire.parse_sent(raw))
         except Malformed:
@@ -144,9 +196,7 @@ class SmsChannel:
 
     async def test(self) -> Sequence[str]:
         try:
-            name, status, kind = wire.parse_account(
-                await self._ask("GET", f"/2010-04-01/Accounts/{self._account}.json")
-            )
+            name, status, kind = wire.parse_account(await self._ask("GET", f"{self._base}.json"))
         except (Malformed, SendRefused) as error:
             raise ChannelFailed(f"Twilio did not say whose account this is: {error.what}") from error
         return (

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, urlsplit
 
-from carapax.adapters.channels.fields import name, number, parse_object, plain, word
+from carapax.adapters.channels.fields import name, number, parse_object, parts, plain, word
 from carapax.core.terms.channel import Attached, Evidence, Outgoing, Person, Place, Received
 from carapax.core.terms.error import Malformed
 
 TEXT_CHARS = 1_600
 MEDIA_HOSTS = ("mms.twiliocdn.com", "media.twiliocdn.com")
 STOPPED = 21_610
+LIST_COUNT = 200
+HEARD_COUNT = 400  # more than one list holds
+_LISTED = (("sid", "MessageSid"), ("account_sid", "AccountSid"), ("from", "From"), ("to", "To"))
 _NUMBER = re.compile(r"\+[1-9][0-9]{4,14}")
 _CODE = re.compile(r"[0-9]{3,8}")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9 &._-]{0,14}")
@@ -60,15 +66,15 @@ def render_signed(url: str, form: Mapping[str, str]) -> bytes:
 def url_spellings(url: str) -> tuple[str, ...]:
     """The address with and without its port: Twilio signs either, as the account's age has it."""
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        split = urlsplit(url)
+        host, port = split.hostname or "", split.port
     except ValueError:
         return ()
-    if not host or "@" in parts.netloc or ":" in host:
+    if not host or "@" in split.netloc or ":" in host:
         return (url,)
-    bare = parts._replace(netloc=host, fragment="").geturl()
-    standard = 443 if parts.scheme == "https" else 80
-    full = parts._replace(netloc=f"{host}:{port or standard}", fragment="").geturl()
+    bare = split._replace(netloc=host, fragment="").geturl()
+    standard = 443 if split.scheme == "https" else 80
+    full = split._replace(netloc=f"{host}:{port or standard}", fragment="").geturl()
     return (full, bare) if port else (bare, full)
 
 
@@ -113,6 +119,74 @@ def parse_notice(form: Mapping[str, str], channel: str, account: str, number_: s
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message that Twilio keeps: as the form that its webhook would have been, without its files."""
+
+    form: dict[str, str]
+    sent_ms: int
+    files: int
+
+
+def parse_list(raw: bytes) -> list[Listed]:
+    """Messages that people sent, oldest first; what cannot be read is left out. Raises Malformed."""
+    found = []
+    for given in parts(parse_object(raw), "messages"):
+        if given.get("direction") != "inbound":
+            continue
+        try:
+            sent_ms = int(parsedate_to_datetime(word(given, "date_sent", 64)).timestamp() * 1000)
+            files = int(word(given, "num_media", 2) or "0")
+            form = {name: word(given, key, 64) for key, name in _LISTED}
+        except (Malformed, ValueError, OverflowError):
+            continue
+        body = given.get("body")
+        form["Body"] = body if isinstance(body, str) else ""
+        found.append(Listed(form, sent_ms, max(0, files)))
+    # Twilio lists the newest first, and its times are whole seconds.
+    return sorted(reversed(found), key=lambda listed: listed.sent_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Until when messages were heard, and the ids of the newest."""
+
+    until_ms: int
+    ids: tuple[str, ...] = ()
+
+    def and_now(self, id: str, now_ms: int) -> Heard:
+        return Heard(now_ms, (*self.ids, id)[-HEARD_COUNT:] if id else self.ids)
+
+
+def parse_heard(raw: bytes) -> Heard:
+    """Raises Malformed."""
+    given = parse_object(raw)
+    ids = given.get("ids")
+    if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
+        raise Malformed("The note holds no ids.")
+    return Heard(number(given, "until_ms") or 0, tuple(ids))
+
+
+def render_heard(heard: Heard) -> bytes:
+    return json.dumps({"until_ms": heard.until_ms, "ids": heard.ids}).encode()
+
+
+def parse_media_list(raw: bytes, account: str, message: str) -> dict[str, str]:
+    """The fields that a webhook would have held of a message's files. Raises Malformed."""
+    form = {}
+    for index, given in enumerate(parts(parse_object(raw), "media_list")[:10]):
+        base = f"https://api.twilio.com/2010-04-01/Accounts/{account}/Messages/{message}/Media"
+        form[f"MediaUrl{index}"] = f"{base}/{word(given, 'sid', 64)}"
+        form[f"MediaContentType{index}"] = word(given, "content_type", 128)
+    return form | {"NumMedia": str(len(form) // 2)}
+
+
+def render_query(number_: str, since_ms: int) -> dict[str, str]:
+    """The query for messages to a number since a day (Twilio compares days, in UTC)."""
+    day = datetime.fromtimestamp(since_ms / 1000, UTC).date().isoformat()
+    return {"To": number_, "DateSent>": day, "PageSize": str(LIST_COUNT)}
+
+
 def _files(given: dict[str, str], account: str) -> Iterator[Attached]:
     count = given.get("NumMedia", "0")
     if not count.isascii() or not count.isdigit() or int(count[:3]) > 10:
@@ -128,6 +202,13 @@ def _files(given: dict[str, str], account: str) -> Iterator[Attached]:
 def _reason(given: dict[str, str]) -> str:
     code = word(given, "ErrorCode", 10)
     return WORDS.get(int(code) if code.isascii() and code.isdigit() else 0) or f"error {code or 'unknown'}"
+
+
+def render_message_path(account: str, message: str) -> str:
+    """Where Twilio's API keeps a message. Raises Malformed."""
+    if not _MESSAGE.fullmatch(message):
+        raise Malformed("This is no message at Twilio.")
+    return f"/2010-04-01/Accounts/{account}/Messages/{message}"
 
 
 def render_media_path(account: str, ref: str) -> str:

@@ -42,6 +42,7 @@ class SmsRig:
             people={"alice": "+15550100001", "bob": "+15550100002"},
         )
         self.notes = Notes()
+        self.clock = ShiftedClock()
         self.calls: Calls
 
     async def start(self) -> None:
@@ -62,7 +63,7 @@ class SmsRig:
                 secrets={"auth_token": "s/token"},
                 egress=DirectEgress(self.vault, hosts={"api.twilio.com": here, "mms.twiliocdn.com": here}),
                 keep=self.notes,
-                clock=ShiftedClock(),
+                clock=self.clock,
                 log=self.logged.append,
             ),
         )

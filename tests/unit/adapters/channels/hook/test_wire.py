@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.channels.hook import wire
@@ -59,7 +59,7 @@ def test_a_vector_with_anything_in_its_place_is_malformed_or_says_something(path
 json_values = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.lists(st.integers(), max_size=3)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(wire.FIELDS)), json_values))
 def test_json_is_read_or_malformed(body: dict[str, Any]) -> None:
     with contextlib.suppress(Malformed):
@@ -67,7 +67,7 @@ def test_json_is_read_or_malformed(body: dict[str, Any]) -> None:
         assert heard.place.chat and heard.event == "m:req-1"
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_bytes_are_read_or_malformed(raw: bytes) -> None:
     with contextlib.suppress(Malformed):
@@ -76,7 +76,7 @@ def test_bytes_are_read_or_malformed(raw: bytes) -> None:
         wire.parse_sent(raw)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=200))
 def test_headers_are_read_or_malformed(text: str) -> None:
     for parse_it in (wire.parse_id, wire.parse_time, wire.parse_signatures):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from carapax.core.terms.channel import Attached, Heard, Outgoing, Received
-from carapax.core.terms.error import Malformed, TooLarge
+from carapax.core.terms.error import Malformed, StoreUnavailable, TooLarge
 from carapax.ports.channel import Channel, ChannelFailed, CredentialRefused, SendRefused
 from tests.conformance.channel.rigs.sms import URL, SmsRig
 from tests.fakes.platforms import sms as platform_module
@@ -177,6 +177,90 @@ def test_a_picture_is_fetched_in_two_steps_and_the_second_has_no_token() -> None
                 rig.platform.media_host = host
                 with pytest.raises(ChannelFailed, match="where the file is"):
                     await channel.fetch(file, 100)
+
+    run(main())
+
+
+def test_what_came_while_nobody_listened_is_heard_at_the_next_start() -> None:
+    async def main() -> None:
+        async with played() as (rig, channel, heard):
+            rig.platform.form("alice", "before the channel was there")
+            await channel.run(taking(heard), lambda line: None)
+            assert not heard and not rig.platform.queries  # the first start takes nothing from before it
+            first = rig.platform.form("alice", "by webhook")
+            await channel.hook(rig.request(first), taking(heard))
+            rig.platform.received[0] = (rig.platform.received[0][0], rig.platform.clock() - 3_600)
+            for text in ("one", "two"):
+                rig.platform.form("bob", text)
+            rig.platform.form("alice", "three", (("a.jpg", "image/jpeg", b"picture"),))
+            again = rig.open()
+            await again.run(taking(heard), lambda line: None)
+            texts = [what.text for what in heard if isinstance(what, Received)]
+            assert texts == ["by webhook", "one", "two", "three"]
+            assert heard[1].place.chat == rig.sender_id("bob") and isinstance(heard[3], Received)
+            assert await again.fetch(heard[3].files[0], 100) == b"picture"
+            await again.run(taking(heard), lambda line: None)
+            assert len(heard) == 4
+            await again.close()
+
+    run(main())
+
+
+def test_what_the_store_did_not_take_at_the_start_is_asked_for_again() -> None:
+    async def main() -> None:
+        async with played() as (rig, channel, heard):
+            await channel.run(taking(heard), lambda line: None)
+            kept = dict(rig.notes.kept)
+            rig.platform.form("alice", "one")
+
+            async def full(what: Heard) -> None:
+                raise StoreUnavailable("full")
+
+            with pytest.raises(StoreUnavailable):
+                await channel.run(full, lambda line: None)
+            assert rig.notes.kept == kept
+            await channel.run(taking(heard), lambda line: None)
+            assert len(heard) == 1 and rig.notes.kept != kept
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"{", b"[]", b'{"until_ms": 1}', b'{"until_ms": -1, "ids": []}', b'{"ids": [1]}']
+)
+def test_a_note_that_cannot_be_read_is_a_new_beginning(note: bytes) -> None:
+    async def main() -> None:
+        async with played() as (rig, channel, heard):
+            rig.platform.form("alice", "old")
+            rig.notes.kept["heard"] = note
+            await channel.run(taking(heard), lambda line: None)
+            assert not heard and json.loads(rig.notes.kept["heard"])["until_ms"]
+
+    run(main())
+
+
+def test_a_long_absence_is_caught_up_for_three_days_at_most() -> None:
+    async def main() -> None:
+        async with played() as (rig, channel, heard):
+            await channel.run(taking(heard), lambda line: None)
+            rig.platform.form("alice", "old")
+            rig.clock.advance(4 * 24 * 3_600_000)
+            await channel.run(taking(heard), lambda line: None)
+            assert not heard
+
+    run(main())
+
+
+def test_what_twilio_lists_and_cannot_be_read_is_left_out() -> None:
+    async def main() -> None:
+        async with played() as (rig, channel, heard):
+            await channel.run(taking(heard), lambda line: None)
+            good = rig.platform.form("alice", "good")
+            rig.platform.received.append((good | {"MessageSid": "../../x"}, rig.platform.clock()))
+            rig.platform.received.append((good | {"From": "\n"}, rig.platform.clock()))
+            rig.platform.received.append((good | {"To": "+15559999999"}, rig.platform.clock()))
+            await channel.run(taking(heard), lambda line: None)
+            assert [what.event for what in heard] == [f"m:{good['MessageSid']}"] and len(rig.logged) == 1
 
     run(main())
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.channels.sms import wire
@@ -65,15 +65,15 @@ def test_a_vector_with_anything_in_its_place_is_malformed_or_says_something(path
                 parse({**form, key: value})
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_bytes_are_read_or_malformed(raw: bytes) -> None:
-    for parse_it in (wire.parse_form, wire.parse_sent, wire.parse_account, wire.parse_trouble):
+    for parse_it in (wire.parse_form, wire.parse_sent, wire.parse_account, wire.parse_trouble, wire.parse_list):
         with contextlib.suppress(Malformed):
             parse_it(raw)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from([*FORM, "MediaUrl0", "MediaUrl1", "MessageStatus", "ErrorCode"]), st.text(max_size=40)
@@ -84,7 +84,7 @@ def test_a_form_is_read_or_malformed(given_: dict[str, str]) -> None:
         wire.parse_notice({**FORM, **given_}, "sms", ACCOUNT, NUMBER)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=80))
 def test_texts_are_read_or_malformed(text: str) -> None:
     wire.url_spellings(text)
@@ -204,3 +204,34 @@ def test_an_sms_holds_text_alone() -> None:
         with pytest.raises(Malformed):
             wire.render_message(wrong, NUMBER)
     assert wire.render_message(Outgoing(ALICE, "x", key="k", buttons=(Button("a", "b"),)), NUMBER)["Body"] == "x"
+
+
+LISTED = {"sid": "SM" + "1" * 32, "account_sid": ACCOUNT, "direction": "inbound", "from": "+15550100001", "to": NUMBER,
+          "body": "hi", "num_media": "0", "date_sent": "Tue, 01 Dec 2026 15:00:00 +0000"}  # fmt: skip
+
+
+def test_a_list_is_read_oldest_first_and_without_what_we_sent() -> None:
+    later = {**LISTED, "sid": "SM" + "2" * 32, "date_sent": "Tue, 01 Dec 2026 15:00:01 +0000", "num_media": "2"}
+    ours = {**LISTED, "direction": "outbound-api"}
+    found = wire.parse_list(json.dumps({"messages": [later, LISTED, ours]}).encode())
+    assert [(one.form["MessageSid"], one.files) for one in found] == [("SM" + "1" * 32, 0), ("SM" + "2" * 32, 2)]
+    assert found[0].sent_ms == 1_796_137_200_000
+    assert wire.parse_notice(found[0].form, "sms", ACCOUNT, NUMBER).heard is not None
+
+
+@pytest.mark.parametrize("key", sorted(LISTED))
+def test_a_list_with_anything_in_its_place_is_read_or_malformed(key: str) -> None:
+    for value in (None, "x", "", -1, True, [], {}, 1.5, "\ud800", "²", "Tue, 01 Dec 99999 15:00:00 +0000", "a" * 5_000):
+        with contextlib.suppress(Malformed):
+            for one in wire.parse_list(json.dumps({"messages": [{**LISTED, key: value}]}).encode()):
+                wire.parse_notice(one.form, "sms", ACCOUNT, NUMBER)
+
+
+def test_the_files_of_a_listed_message_are_those_of_its_webhook() -> None:
+    message = "MM" + "2" * 32
+    raw = json.dumps({"media_list": [{"sid": "ME" + "3" * 32, "content_type": "image/png"}]}).encode()
+    form = {**FORM, "MessageSid": message, **wire.parse_media_list(raw, ACCOUNT, message)}
+    heard = parse(form).heard
+    assert heard is not None and [file.ref for file in heard.files] == [f"{message}/ME" + "3" * 32]
+    with pytest.raises(Malformed):
+        wire.render_message_path(ACCOUNT, "../x")

@@ -111,6 +111,22 @@ def test_a_cursor_of_yesterday_is_not_used() -> None:
     run(main())
 
 
+def test_a_confirmed_cursor_is_sent_once_so_that_a_count_that_begins_anew_is_heard() -> None:
+    async def main() -> None:
+        async with played() as (rig, channel):
+            heard: list[Heard] = []
+            rig.platform.poll_s = 0.05
+            await rig.say(Says("one"))
+            async with polling(channel, heard):
+                await until(lambda: len(rig.platform.offsets) >= 4)
+                rig.platform._update = 5
+                await rig.say(Says("two"))
+                await until(lambda: len(heard) == 2)
+            assert rig.platform.offsets[:4] == [None, 1_002, None, None]
+
+    run(main())
+
+
 def test_a_cursor_that_is_none_is_no_cursor() -> None:
     async def main() -> None:
         async with played() as (rig, channel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.channels.telegram.markup import UNNAMED, render_html, render_plain
@@ -39,7 +39,7 @@ def test_the_subset(text: str, html: str) -> None:
     assert render_html(text) == html
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(MARKS)
 def test_what_is_rendered_is_accepted_and_names_nobody(text: str) -> None:
     shown, pings = parse_marked(render_html(text), "HTML")
@@ -50,7 +50,7 @@ def test_what_is_rendered_is_accepted_and_names_nobody(text: str) -> None:
     assert kept == given_ or "```" in text  # the language of a block is no word of it
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=200))
 def test_any_text_is_accepted(text: str) -> None:
     assert parse_marked(render_html(text), "HTML")[1] == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.channels.telegram import wire
@@ -97,14 +97,14 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_bytes_are_an_answer_or_malformed(raw: bytes) -> None:
     with contextlib.suppress(Malformed):
         wire.parse_answer(raw)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(json_values)
 def test_json_is_updates_or_malformed(value: Any) -> None:
     for parse_it in (lambda: wire.parse_updates(value, "t", ME), lambda: wire.parse_me(value), lambda: wire.parse_sent(value),
@@ -113,7 +113,7 @@ def test_json_is_updates_or_malformed(value: Any) -> None:
             parse_it()
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["message", "edited_message", "callback_query", "chat_member"]), st.dictionaries(
     st.sampled_from(["chat", "from", "message_id", "text", "entities", "message", "data", "id", "new_chat_member", "photo"]),
     json_values, max_size=8))  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.channels.whatsapp import wire
@@ -81,7 +81,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_bytes_are_read_or_malformed(raw: bytes) -> None:
     for parse_it in (wire.parse_media, wire.parse_trouble, wire.parse_sent, wire.parse_upload, wire.parse_account):
@@ -91,7 +91,7 @@ def test_bytes_are_read_or_malformed(raw: bytes) -> None:
         wire.parse_notice(raw, "w", PHONE)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["messages", "contacts", "statuses", "metadata", "url", "id", "error"]), json_values
@@ -106,7 +106,7 @@ def test_json_is_read_or_malformed(value: dict[str, Any]) -> None:
             parse_it(json.dumps(value).encode())
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=100))
 def test_a_query_is_a_subscription_or_malformed(query: str) -> None:
     with contextlib.suppress(Malformed):
@@ -203,7 +203,7 @@ def test_the_subset_of_markup(text: str, shown: str) -> None:
     assert render_text(text) == shown
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([*"ab *_~`#[]()\n", "```", "**", "https://"]), max_size=60).map("".join))
 def test_markup_keeps_the_words_and_does_not_grow(text: str) -> None:
     shown = render_text(text)
