@@ -91,7 +91,10 @@ def parse_message(stanza: Element, scene: Scene) -> Heard | None:
 
 
 def _in_room(stanza: Element, scene: Scene, room: str, nick: str) -> Heard | None:
-    if room not in scene.rooms or not nick or nick == scene.nick or stanza.find(f"{DELAY}delay") is not None:
+    if room not in scene.rooms or not nick or nick == scene.nick:
+        return None
+    # A room's own stamp means its history, where names are those of then; our server stamps what it kept for us.
+    if any(delay.get("from", "").partition("/")[0].lower() == room for delay in stanza.findall(f"{DELAY}delay")):
         return None
     occupant = scene.rooms[room].get(nick)
     if occupant is None or not occupant.address:
