@@ -73,6 +73,7 @@ class EmbeddedEngine:
         self._lanes = Lanes()
         self._ready: deque[Piece] = deque()
         self._late: list[Piece] = []
+        self._left: set[tuple[str, str]] | None = None  # what left memory while the store is being read
         self._more = False  # the store holds unfinished pieces that are not in memory
         self._runs: set[asyncio.Task[None]] = set()
         self._chores: set[asyncio.Task[None]] = set()
@@ -97,12 +98,9 @@ class EmbeddedEngine:
                 self._lanes.count_dead(work.kind, +1)
             await self._load()
         except BaseException:
-            self._phase, self._lanes = _Phase.NEW, Lanes()
+            self._phase, self._lanes, self._left, self._late = _Phase.NEW, Lanes(), None, []
             raise
         self._phase = _Phase.OPEN
-        for piece in self._late:
-            self._admit(piece)
-        self._late.clear()
         self._tidy_soon()
 
     async def start(self, kind: str, key: str, body: str, *, lane: str = "", due_ms: int = 0) -> bool:
@@ -144,7 +142,7 @@ class EmbeddedEngine:
         await self._store.set_work(again)
         if self._phase is _Phase.LOADING:
             self._late.append(make_piece(again))
-        if self._phase is _Phase.OPEN and not self._lanes.knows(kind, key):
+        elif self._phase is _Phase.OPEN and not self._lanes.knows(kind, key):
             piece = make_piece(again)
             self._lanes.join(piece, front=True)
             self._turn(piece)
@@ -184,22 +182,30 @@ class EmbeddedEngine:
 
     # what comes in
     async def _load(self) -> None:
+        """Take what the store has and memory has not. What leaves, or is started, meanwhile is minded."""
+        self._left = set()
         works = await self._store.list_work([WorkState.WAITING, WorkState.RUNNING], limit=self._loaded)
-        self._more = len(works) >= self._loaded
         found = []
         for work in works:
-            if self._lanes.knows(work.kind, work.key):
-                continue
-            if work.state is WorkState.RUNNING:
+            if work.state is WorkState.RUNNING and self._is_new(work):
                 work = await self._after_death(work)
             if work.state is WorkState.WAITING:
-                found.append(make_piece(work))
-            else:
+                found.append(work)
+            elif work.state is WorkState.DEAD:
                 self._lanes.count_dead(work.kind, +1)
-        for piece in found:
+        pieces = [make_piece(work) for work in found if self._is_new(work)]
+        self._left = None
+        self._more = len(works) >= self._loaded
+        for piece in pieces:
             self._lanes.join(piece)
-        for piece in found:
+        for piece in pieces:
             self._turn(piece)
+        late, self._late = self._late, []
+        for piece in late if not self._more else ():  # else the store has them in their order
+            self._admit(piece)
+
+    def _is_new(self, work: Work) -> bool:
+        return not self._lanes.knows(work.kind, work.key) and (work.kind, work.key) not in (self._left or ())
 
     async def _after_death(self, work: Work) -> Work:
         kind = self._kinds.get(work.kind)
@@ -215,7 +221,7 @@ class EmbeddedEngine:
         elif placed:
             self._lanes.confirm(piece)
             self._turn(piece)
-        elif self._phase is _Phase.LOADING:
+        elif self._left is not None:
             self._late.append(piece)
         elif self._phase is _Phase.OPEN and not self._more:
             self._admit(piece)
@@ -252,7 +258,9 @@ class EmbeddedEngine:
         self._runs.discard(task)
         while self._ready and len(self._runs) < self._at_once:
             self._turn(self._ready.popleft())
-        if self._more and not self._chores and len(self._lanes) <= self._loaded // 2 and self._phase is _Phase.OPEN:
+        low = self._more and len(self._lanes) <= self._loaded // 2
+        if low and self._left is None and self._phase is _Phase.OPEN:
+            self._left = set()
             self._spawn(self._refill())
 
     async def _refill(self) -> None:
@@ -264,6 +272,8 @@ class EmbeddedEngine:
                 await asyncio.sleep(pause_ms / 1_000)
 
     def _leave(self, piece: Piece) -> None:
+        if self._left is not None:
+            self._left.add(piece.name)
         after = self._lanes.leave(piece)
         if after is not None:
             self._turn(after)

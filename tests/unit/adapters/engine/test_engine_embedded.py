@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -243,6 +244,47 @@ def test_more_than_fits_in_memory_is_loaded_bit_by_bit() -> None:
         await engine.start("turn", "t25", "{}", lane="s")
         assert await diary.until(26) == [f"t{n:02}" for n in range(26)]
         await engine.close(1)
+
+    play(scene)
+
+
+class Slow(Watched):
+    """A store whose answer to a list is old when it arrives."""
+
+    async def list_work(self, states: Sequence[WorkState], *, limit: int = 100_000) -> Sequence[Work]:
+        works = await super().list_work(states, limit=limit)
+        for _ in range(12):
+            await asyncio.sleep(0)
+        return works
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_loading_more_loses_nothing_and_repeats_nothing_while_pieces_end_and_start(seed: int) -> None:
+    async def scene(_: Watched) -> None:
+        store, chance, diary = Slow(), random.Random(seed), Diary()
+        first = EmbeddedEngine(store, Wall())
+        for number in range(60):
+            await first.start("turn", f"{number % 3}.{number:03}", "{}", lane=str(number % 3))
+
+        async def run(work: Work) -> None:
+            for _ in range(chance.randrange(3)):
+                await asyncio.sleep(0)
+            await diary.note(work)
+
+        engine = EmbeddedEngine(store, Wall(), loaded=10)
+        engine.register("turn", run)
+        launching = asyncio.ensure_future(engine.launch())
+        for number in range(60, 200):
+            await engine.start("turn", f"{number % 3}.{number:03}", "{}", lane=str(number % 3))
+            for _ in range(chance.randrange(6)):
+                await asyncio.sleep(0)
+        await launching
+        await diary.until(200)
+        await engine.close(1)
+        assert len(diary.keys) == len(set(diary.keys)) == 200
+        for lane in "012":
+            mine = [key for key in diary.keys if key[0] == lane]
+            assert mine == sorted(mine)
 
     play(scene)
 
