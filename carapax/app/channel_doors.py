@@ -7,9 +7,9 @@ owner's; each is in the ledger before it happens; a hook is answered by its chan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from carapax.adapters.channels.catalogue import get_manifest, manifests
+from carapax.adapters.channels.catalogue import Asked, get_manifest, manifests
 from carapax.app.channels.board import Added
 from carapax.app.channels.messengers import Messengers
 from carapax.app.people import People
@@ -46,7 +46,7 @@ class ChannelDoors:
     async def list_kinds(self, principal: Principal) -> Sequence[ChannelKind]:
         _look(principal)
         return [
-            ChannelKind(m.kind, m.title, m.hook, tuple(AskedFor(**asdict(asked)) for asked in m.asks))
+            ChannelKind(m.kind, m.title, m.hook, tuple(_asked_for(asked) for asked in m.asks))
             for m in manifests().values()
         ]
 
@@ -152,6 +152,10 @@ class ChannelDoors:
         if len(found) > 1:
             raise Conflict(f"{len(found)} begin with {short[:20]!r}.", next_step="Write more of it.")
         return found[0]
+
+
+def _asked_for(asked: Asked) -> AskedFor:
+    return AskedFor(asked.name, asked.english, asked.french, asked.secret, asked.optional, asked.default, asked.pattern)
 
 
 def _look(principal: Principal) -> None:
