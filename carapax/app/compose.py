@@ -38,7 +38,7 @@ from carapax.app.channel_doors import Channelled
 from carapax.app.channels.messengers import Given, Messengers
 from carapax.app.clock import SystemClock, spoken_code
 from carapax.app.desk import Desk
-from carapax.app.engines import database_address, open_engine
+from carapax.app.engines import database_address, is_shared, open_engine
 from carapax.app.extraction import Extraction
 from carapax.app.factor import Factor
 from carapax.app.gate import EgressGate
@@ -65,7 +65,9 @@ from carapax.core.terms.tables import Tables
 from carapax.core.terms.tier import Provenance, WallTier
 from carapax.guard.monitor import Guard
 from carapax.ports.clock import Clock
+from carapax.ports.engine import Engine
 from carapax.ports.provider import Provider
+from carapax.ports.scanner import Scanner
 from carapax.ports.tool import Tool
 
 LOG = logging.getLogger("carapax.compose")
@@ -101,7 +103,7 @@ class Running:
             LOG.warning("changes of the vault are not in the ledger yet: %s", error.what)
 
     async def close(self) -> None:
-        """Stop turns as interrupted, then release everything, last the ledger."""
+        """Leave turns off where they are, then release everything, last the ledger."""
         await self.messengers.hang_up()
         await self.turns.close()
         await self.messengers.close()
@@ -245,26 +247,7 @@ async def compose(
     reader = Extraction(give, labels, lambda: _tables(policy), lambda *paid: turns.charge(*paid))
     engine = await open_engine(home, settings, store, clock)
     people = People(store, ledger, clock, lambda: _roles(policy), lambda: _approvers(policy))
-    messengers = Messengers(
-        Given(
-            home=home,
-            workspace=base.folder,
-            store=store,
-            ledger=ledger,
-            engine=engine,
-            clock=clock,
-            egress=KeptEgress(keeper),
-            hold=wards.hold,
-            desk=desk,
-            people=people,
-            scanner=scanner,
-            saw=wards.saw,
-            rule=lambda name: _channel_rule(policy, name),
-            roles=lambda: _roles(policy),
-            approvers=lambda: _approvers(policy),
-            transcribe=_transcribe(settings, keeper),
-        )
-    )
+    messengers = _messengers(base, shell, settings, engine, people, desk, scanner)
     guard = Guard(
         policy=policy.current,
         ledger=ledger,
@@ -279,15 +262,11 @@ async def compose(
         scanner=scanner,
     )
     meter = Meter(store, clock)
+    means = Means(store, guard, meter, clock, give, wards.hold, wards.lookout, ledger.append)
     turns = Turns(
-        Means(store, guard, meter, clock, give, wards.hold, wards.lookout),
-        ledger=ledger,
-        desk=desk,
-        engine=engine,
+        means, ledger=ledger, desk=desk, engine=engine, audience=messengers.audience, mode=messengers.mode,
         who=lambda turn: people.principal(turn.principal, f"resumed:{turn.channel}"),
-        audience=lambda turn: messengers.audience(turn),
-        mode=lambda session: messengers.mode(session),
-    )
+    )  # fmt: skip
     wards.connect(ledger, shell.walls.sandbox, turns, policy.current, cut=keeper.cut, watch=keeper.watch_for)
     await wards.label_planted(store)
     access = Access(store, ledger, clock, lambda: _roles(policy))
@@ -296,21 +275,75 @@ async def compose(
         store, ledger, guard, desk, turns, access, meter, workspace, policy, clock, give, ask_stop, wards, channelled
     )
     gateway = CarapaxGateway(parts)
-    messengers.connect(turns, undo=gateway.undo_in_chat, status=gateway.status_in_chat)
-    messengers.load()
-    await ledger.append("gateway.started", _started_body(policy))
-    await shell.settle(ledger)
-    interrupted = await _recovered(base, workspace, turns)
-    await engine.launch()
-    messengers.start(wards.incidents.follow())
+    interrupted = await _begin(base, shell, settings, workspace, channelled, turns, gateway)
     return Running(
         gateway, access, shell.walls, keeper, model, turns, interrupted, ledger, store, workspace, wards,
         home, messengers,
     )  # fmt: skip
 
 
-async def _recovered(base: _Base, workspace: KeptWorkspace, turns: Turns) -> int:
-    """How many turns an earlier gateway left unfinished, now closed."""
+async def _begin(
+    base: _Base,
+    shell: _Shell,
+    settings: Settings,
+    workspace: KeptWorkspace,
+    channelled: Channelled,
+    turns: Turns,
+    gateway: CarapaxGateway,
+) -> int:
+    """Record the start, take up what was left, then work and be reachable; how many turns went on."""
+    messengers = channelled.messengers
+    messengers.connect(turns, undo=gateway.undo_in_chat, status=gateway.status_in_chat)
+    messengers.load()
+    await base.ledger.append("gateway.started", _started_body(base.policy))
+    await shell.settle(base.ledger)
+    interrupted = await _recovered(base, workspace, turns, shared=is_shared(settings))
+    await channelled.engine.launch()
+    messengers.start(shell.wards.incidents.follow())
+    return interrupted
+
+
+def _messengers(
+    base: _Base,
+    shell: _Shell,
+    settings: Settings,
+    engine: Engine,
+    people: People,
+    desk: Desk,
+    scanner: Scanner,
+) -> Messengers:
+    """Everything about channels; nothing is connected yet."""
+    policy = base.policy
+    return Messengers(
+        Given(
+            home=base.home,
+            workspace=base.folder,
+            store=base.store,
+            ledger=base.ledger,
+            engine=engine,
+            clock=base.clock,
+            egress=KeptEgress(shell.keeper),
+            hold=shell.wards.hold,
+            desk=desk,
+            people=people,
+            scanner=scanner,
+            saw=shell.wards.saw,
+            rule=lambda name: _channel_rule(policy, name),
+            roles=lambda: _roles(policy),
+            approvers=lambda: _approvers(policy),
+            transcribe=_transcribe(settings, shell.keeper),
+        )
+    )
+
+
+async def _recovered(base: _Base, workspace: KeptWorkspace, turns: Turns, *, shared: bool) -> int:
+    """How many turns an earlier gateway left unfinished, now taken up.
+
+    In a database that other gateways write too, what is open may be theirs: the engine takes over what dead ones left.
+    """
+    if shared:
+        await workspace.unfinished()
+        return 0
     return await recover(
         base.store,
         base.ledger,

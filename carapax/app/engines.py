@@ -16,6 +16,11 @@ from carapax.ports.store import Store
 EMBEDDED, DBOS = "embedded", "dbos"
 
 
+def is_shared(settings: Settings) -> bool:
+    """Whether other gateways may write the same database."""
+    return settings.database.startswith(("postgresql:", "postgres:"))
+
+
 def database_address(home: Home, settings: Settings) -> str:
     """Where the store lies."""
     return settings.database or str(home.store)
@@ -23,7 +28,7 @@ def database_address(home: Home, settings: Settings) -> str:
 
 async def open_engine(home: Home, settings: Settings, store: Store, clock: Clock) -> Engine:
     """The engine that the settings name. Raises SettingsInvalid, StoreUnavailable."""
-    shared = settings.database.startswith(("postgresql:", "postgres:"))
+    shared = is_shared(settings)
     chosen = settings.engine or (DBOS if shared else EMBEDDED)
     if chosen not in (EMBEDDED, DBOS):
         raise SettingsInvalid(f"{chosen!r} is no engine; there are: {EMBEDDED}, {DBOS}.")

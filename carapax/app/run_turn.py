@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from carapax.agent.loop import Shown, run_loop
 from carapax.agent.prompt import PARTS, Window, build_prompt, parts_until, shown_parts
@@ -23,7 +24,7 @@ from carapax.core.flow.clearance import render_uncleared, uncleared
 from carapax.core.flow.lattice import join_all, may_flow
 from carapax.core.flow.reply import Rendered, render_reply
 from carapax.core.flow.words import names, read_words
-from carapax.core.terms.action import ArgRole, Proposal
+from carapax.core.terms.action import ArgRole, Outcome, Proposal
 from carapax.core.terms.conversation import Part, PartKind, Turn, TurnState
 from carapax.core.terms.error import BudgetSpent, CarapaxError, Refused
 from carapax.core.terms.event import Answered, Event, Notice, TextDelta, TurnEnded, Waiting
@@ -69,6 +70,7 @@ class Means:
     provider: Callable[[], Provider]
     hold: Hold
     lookout: Lookout
+    note: Callable[[str, dict[str, Any]], Awaitable[int]]  # an entry of the ledger
 
 
 Absorb = Callable[[bool], Awaitable[Sequence[Turn]]]
@@ -100,6 +102,7 @@ class TurnRun:
         self._provider = means.provider
         self._hold = means.hold
         self._lookout = means.lookout
+        self._note = means.note
         self._emit = emit
         self._absorb = absorb
         self._audience = audience
@@ -187,7 +190,11 @@ class TurnRun:
         parts = await self._parts(MOST_PARTS if resumed else PARTS)
         if not resumed:
             return parts
-        self._left = find_left(turn.id, parts, await store.calls_of(turn.id))
+        calls = await store.calls_of(turn.id)
+        for call in [call for call, outcome in calls.items() if outcome is None]:
+            entry = await self._note("unknown", {"call": call, "turn": turn.id, "entry": -1, "changed_count": 0})
+            await store.close_call(call, Outcome.UNKNOWN.value, entry, ())
+        self._left = find_left(turn.id, parts, calls)
         await store.set_turn(turn.id, TurnState.RUNNING, parts=self._left.results)
         return await self._parts(MOST_PARTS) if self._left.results else parts
 

@@ -69,7 +69,16 @@ class Stage:
         self.mode = QueueMode.FOLLOW_UP
         self.stranger = False  # somebody else asks, who may read nothing of the owner's
         self.who: list[Readers] = [Readers(names=frozenset({OWNER}))]
-        self.means = Means(self.store, guard, self.meter, self.clock, lambda: self.provider, self.hold, self.lookout)
+        self.means = Means(
+            self.store,
+            guard,
+            self.meter,
+            self.clock,
+            lambda: self.provider,
+            self.hold,
+            self.lookout,
+            self.ledger.append,
+        )
         self.turns = self.begin()
         self._launched = False
 
