@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from carapax.adapters.channels.code_spans import change_around_code
 from carapax.adapters.channels.fields import name, number, parse_object, part, parts, prose, word
 from carapax.core.terms.channel import Attached, Evidence, Heard, Outgoing, Person, Place, Received, Removed
 from carapax.core.terms.error import Malformed
@@ -28,7 +29,6 @@ LEFT = {"system_leave_channel": "", "system_remove_from_channel": "removedUserId
 MADE_BY_SOMETHING = ("from_webhook", "from_plugin")
 _ID = re.compile(r"[a-z0-9]{26}")
 _EMOJI = re.compile(r"[a-z0-9_+-]{1,64}")
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _MENTION = re.compile(r"(?<!\w)@(?=[A-Za-z0-9])", re.ASCII)  # the server knows letters of ASCII only
 _EVERYBODY = re.compile(r"@(?=(?:all|channel|here)\b)", re.IGNORECASE)
 _PICTURE = re.compile(r"!(?=\[)")
@@ -132,7 +132,7 @@ def _file(given: dict[str, Any]) -> Attached:
 
 def calls(text: str, username: str) -> bool:
     """Whether a text mentions this user name, as Mattermost sees it."""
-    return _call(username).search(_CODE.sub(" ", text)) is not None
+    return _call(username).search(change_around_code(text, str, lambda code: " ")) is not None
 
 
 def without_call(text: str, username: str) -> str:
@@ -210,12 +210,7 @@ def _text(text: str) -> dict[str, Any]:
 
 def make_harmless(text: str) -> str:
     """Mentions and pictures broken by an invisible space; in code only what would call everybody."""
-    out: list[str] = []
-    at = 0
-    for found in _CODE.finditer(text):
-        out += [_prose(text[at : found.start()]), _EVERYBODY.sub("@\u200b", found.group())]
-        at = found.end()
-    return "".join([*out, _prose(text[at:])])
+    return change_around_code(text, _prose, lambda code: _EVERYBODY.sub("@\u200b", code))
 
 
 def _prose(text: str) -> str:

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from carapax.adapters.channels.code_spans import change_around_code
 from carapax.adapters.channels.fields import name, parse_object, part, parts, plain, prose, word
 from carapax.core.terms.channel import Attached, Evidence, Heard, Outgoing, Person, Place, Received, Removed
 from carapax.core.terms.error import Malformed
@@ -32,7 +33,6 @@ VERB = "carapax"
 DOWNLOAD = "application/vnd.microsoft.teams.file.download.info"
 CARD = "application/vnd.microsoft.card.adaptive"
 _THREAD = re.compile(r"(.+);messageid=([0-9]{1,32})")
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _AT = re.compile(r"<at>([^<]{0,200})</at>")
 _PICTURE = re.compile(r"!(?=\[)")
 
@@ -239,12 +239,7 @@ def _text(text: str) -> dict[str, Any]:
 
 def make_harmless(text: str) -> str:
     """Markdown whose tags and pictures are shown as they are written; code is shown so anyway."""
-    out: list[str] = []
-    at = 0
-    for found in _CODE.finditer(text):
-        out += [_escaped(text[at : found.start()]), found.group()]
-        at = found.end()
-    return "".join([*out, _escaped(text[at:])])
+    return change_around_code(text, _escaped)
 
 
 def _escaped(text: str) -> str:

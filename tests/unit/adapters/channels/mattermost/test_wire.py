@@ -131,6 +131,7 @@ def test_a_proof_is_of_channel_key_and_data() -> None:
             "![x](https://evil.example/?q=1) [y](https://example.org)",
             "!\u200b[x](https://evil.example/?q=1) [y](https://example.org)",
         ),
+        ("\\`@bob` ``@bob` ```@bob", "\\`@\u200bbob` ``@\u200bbob` ```@\u200bbob"),
         ("a @ b, @, 5 ! [x]", "a @ b, @, 5 ! [x]"),
     ],
 )

@@ -135,6 +135,7 @@ def test_buttons_stand_on_a_card_that_works_without_execute_too() -> None:
         ("1 < 2 & 3 > 2", "1 &lt; 2 &amp; 3 > 2"),
         ("<at>bob</at> <img src=x>", "&lt;at>bob&lt;/at> &lt;img src=x>"),
         ("![x](https://evil.example/?q)", "!\u200b[x](https://evil.example/?q)"),
+        ("\\`<img src=x>`", "\\`&lt;img src=x>`"),
         ("`a < b` **bold**\n```\nif a < b & c:\n```", "`a < b` **bold**\n```\nif a < b & c:\n```"),
     ],
 )
