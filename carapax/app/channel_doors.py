@@ -7,7 +7,7 @@ owner's; each is in the ledger before it happens; a hook is answered by its chan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from carapax.adapters.channels.catalogue import Asked, get_manifest, manifests
 from carapax.app.channels.board import Added
@@ -155,7 +155,7 @@ class ChannelDoors:
 
 
 def _asked_for(asked: Asked) -> AskedFor:
-    return AskedFor(asked.name, asked.english, asked.french, asked.secret, asked.optional, asked.default, asked.pattern)
+    return AskedFor(**{field.name: getattr(asked, field.name) for field in fields(AskedFor)})
 
 
 def _look(principal: Principal) -> None:
