@@ -258,6 +258,23 @@ class Slow(Watched):
         return works
 
 
+def test_what_is_started_while_the_engine_is_launched_runs_in_its_place() -> None:
+    async def scene(_: Watched) -> None:
+        store, diary = Slow(), Diary()
+        engine = EmbeddedEngine(store, Wall())
+        engine.register("turn", diary.note)
+        await engine.start("turn", "t0", "{}", lane="s")
+        launching = asyncio.ensure_future(engine.launch())
+        for number in range(1, 40):
+            await engine.start("turn", f"t{number}", "{}", lane="s")
+            await asyncio.sleep(0)
+        await launching
+        assert await diary.until(40) == [f"t{n}" for n in range(40)]
+        await engine.close(1)
+
+    play(scene)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_loading_more_loses_nothing_and_repeats_nothing_while_pieces_end_and_start(seed: int) -> None:
     async def scene(_: Watched) -> None:
