@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from carapax.core.terms.action import Change
@@ -50,6 +50,7 @@ class AskedFor:
     optional: bool = False
     default: str = ""
     pattern: str = ""  # the whole answer must match
+    oauth: Mapping[str, str] = field(default_factory=dict)  # the secret only buys tokens (core/channel/oauth)
 
 
 @dataclass(frozen=True, slots=True)

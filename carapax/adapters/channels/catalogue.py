@@ -7,7 +7,6 @@ Laws: a kind is a folder with a manifest.toml; code is imported only when a chan
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from carapax.core.channel import oauth
 from carapax.core.terms.error import Malformed, NotFound
 from carapax.ports.channel import Channel, Keep
 from carapax.ports.clock import Clock
@@ -115,16 +115,8 @@ def check_answer(asked: Asked, value: str) -> None:
 
 
 def render_oauth(asked: Asked, values: Mapping[str, str], secret: str) -> str:
-    """What the vault seals as a secret of the kind "oauth" where a manifest says how its tokens are got; JSON.
-
-    "{name}" in the manifest's words is the answer of that name; the given secret is the client's.
-    """
-    words = {name: _filled(word, values) for name, word in asked.oauth.items()}
-    return json.dumps({**words, "client_secret": secret})
-
-
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    return re.sub(r"\{([a-z_]+)\}", lambda found: values.get(found.group(1), ""), word)
+    """What the vault seals where a manifest says how its tokens are got; JSON."""
+    return oauth.render_oauth(asked.oauth, values, secret)
 
 
 def read_manifest(path: Path) -> ChannelManifest:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from carapax.core.channel.oauth import render_oauth
 from carapax.core.terms.error import CarapaxError, Conflict, Malformed, NotFound
 from carapax.surfaces.cli import codes
 from carapax.surfaces.cli.channels import OK_MARK, all_channels, handle_of, show_facts
@@ -207,7 +208,7 @@ class _Adding:
     def run(self, values: Mapping[str, str], secrets: Mapping[str, str], *, json: bool) -> int:
         c = self._c
         try:
-            handles = {key: self._sealed(key, value) for key, value in secrets.items()}
+            handles = {key: self._sealed(key, value, values) for key, value in secrets.items()}
         except BaseException:
             self._undo()
             raise
@@ -237,7 +238,7 @@ class _Adding:
         for undo in reversed(self._back):
             undo()
 
-    def _sealed(self, key: str, value: str) -> str:
+    def _sealed(self, key: str, value: str, values: Mapping[str, str]) -> str:
         """Keep a secret under this channel's name for it; a value that was there before comes back if this fails."""
         c, handle = self._c, handle_of(self._name, key)
         if value.startswith(_STORED):
@@ -247,12 +248,19 @@ class _Adding:
         vault = c.local.vault()
         if vault.locked() and c.interactive:
             vault.open(_hidden(f"{c.t('vault.passphrase')} "))
-        if any(each["handle"] == handle for each in vault.list()["secrets"]):
+        words = next(asked for asked in self._kind["asks"] if asked["name"] == key).get("oauth")
+        there = any(each["handle"] == handle for each in vault.list()["secrets"])
+        if words and there:
+            raise Conflict(
+                c.t("channels.sealed", name=self._name), next_step=c.t("channels.sealed_next", name=self._name)
+            )
+        if there:
             vault.rotate(handle, value)
             self._back.append(lambda: vault.settle(handle, keep_new=False))
             self._keep.append(lambda: vault.settle(handle, keep_new=True))
         else:
-            vault.set(handle, value, "plain", ())
+            kept = ("oauth", render_oauth(words, values, value)) if words else ("plain", value)
+            vault.set(handle, kept[1], kept[0], ())
             self._back.append(lambda: vault.remove(handle))
         return handle
 

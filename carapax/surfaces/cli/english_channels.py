@@ -93,6 +93,8 @@ A secret comes from a hidden prompt, a file (@FILE), standard input (-), the env
     "channels.hidden": "not shown",
     "channels.elsewhere": "The gateway is on another machine, and so is its vault.",
     "channels.elsewhere_next": "Run this command there, or keep the secrets there and name them: --secret {key}=vault:NAME",
+    "channels.sealed": "A secret of this kind is kept for {name} already, and cannot be replaced in place.",
+    "channels.sealed_next": "Run: carapax channels remove {name}; then add it again. Or give another --name.",
     "channels.replace": "{name} is connected already. Replace it?",
     "channels.testing": "asking the platform …",
     "channels.unknown": "Whether {name} was connected is not known; its secrets are kept. Look: carapax channels",

@@ -93,6 +93,8 @@ Un secret vient d'une saisie cachée, d'un fichier (@FILE), de l'entrée standar
     "channels.hidden": "non montré",
     "channels.elsewhere": "La passerelle est sur une autre machine, et son coffre aussi.",
     "channels.elsewhere_next": "Lancez cette commande là-bas, ou gardez-y les secrets et nommez-les : --secret {key}=vault:NAME",
+    "channels.sealed": "Un secret de ce genre est déjà gardé pour {name} et ne se remplace pas sur place.",
+    "channels.sealed_next": "Lancez : carapax channels remove {name}, puis reliez-le de nouveau. Ou donnez un autre --name.",
     "channels.replace": "{name} est déjà relié. Le remplacer ?",
     "channels.testing": "la plateforme est interrogée …",
     "channels.unknown": "On ne sait pas si {name} a été relié ; ses secrets sont gardés. Regardez : carapax channels",

@@ -15,6 +15,7 @@ from carapax.app.home import Home
 from carapax.app.local_vault import VaultDesk
 from carapax.app.sealed import open_sealed
 from carapax.ports.channel import ChannelFailed, CredentialRefused
+from carapax.ports.gateway import AskedFor, ChannelKind
 from carapax.surfaces.cli import codes
 from carapax.surfaces.cli.client import Client, GatewayAbsent
 from carapax.surfaces.cli.context import Context
@@ -149,6 +150,26 @@ def test_a_script_gives_a_secret_by_file_stdin_environment_or_vault(
     )
     assert stage.fake.answers_of["two"] == ({"mode": "hook"}, {"token": "kept-elsewhere"})
     assert handles(home) == [HANDLE, "kept-elsewhere"]
+
+
+def test_a_secret_that_only_buys_tokens_is_sealed_as_one(local: Local, stage: Stage, home: Path) -> None:
+    words = {
+        "endpoint": "https://login.example/{tenant}/token",
+        "client_id": "{tenant}-app",
+        "grant": "client_credentials",
+    }
+    asks = (
+        AskedFor("tenant", "The tenant", "Le locataire"),
+        AskedFor("token", "The client's secret", "Le secret du client", secret=True, oauth=words),
+    )
+    stage.fake.kinds["teams"] = ChannelKind("teams", "Teams", asks=asks)
+    argv = ("channels", "add", "teams", "--set", "tenant=t1", "--secret", "token=-")
+    run(local, *argv, given=TOKEN + "\n")
+    entry = next(each for each in local.vault().list()["secrets"] if each["handle"] == "channel-teams-token")
+    assert entry["kind"] == "oauth"
+    assert found_in_clear(home, TOKEN) == []
+    again = run(local, *argv, given=SECOND + "\n", code=codes.FAILED)
+    assert "channels remove teams" in again.err
 
 
 def test_two_secrets_on_standard_input_are_a_line_each(local: Local, stage: Stage, home: Path) -> None:
