@@ -144,6 +144,49 @@ def test_what_slack_gave_up_is_asked_for_at_the_next_start(secrets: dict[str, st
     play(test, **secrets)
 
 
+def test_what_the_store_refused_while_catching_up_is_asked_for_again() -> None:
+    async def test(rig: SlackRig, channel: Channel) -> None:
+        heard: list[Heard] = []
+
+        async def hear(what: Heard) -> None:
+            heard.append(what)
+
+        rig.notes.kept["latest"] = json.dumps({"D0ALICE": rig.slack.stamp()}).encode()
+        await rig.say(Says("first"))
+        await rig.say(Says("second"))
+        rig.slack.unacknowledged.clear()
+        with pytest.raises(ChannelFailed):
+            await channel.run(_never, print)
+        again = rig.open()
+        await again.run(hear, lambda line: None)
+        assert [what.text for what in heard if isinstance(what, Received)] == ["first", "second"]
+        await again.close()
+
+    play(test, signing_secret="slack-sign")
+
+
+def test_an_envelope_is_acknowledged_only_after_it_was_taken() -> None:
+    async def test(rig: SlackRig, channel: Channel) -> None:
+        offered, free = asyncio.Event(), asyncio.Event()
+
+        async def hear(what: Heard) -> None:
+            offered.set()
+            await free.wait()
+
+        run = asyncio.create_task(channel.run(hear, lambda line: None))
+        await until(lambda: rig.slack.server.sockets)
+        await rig.say(Says("held"))
+        await offered.wait()
+        await channel.test()  # a whole request later nothing was acknowledged
+        assert rig.slack.unacknowledged and not rig.slack.acknowledged
+        free.set()
+        await until(lambda: rig.slack.acknowledged)
+        run.cancel()
+        await asyncio.wait([run])
+
+    play(test, app_token="slack-app")
+
+
 def test_the_note_of_the_newest_is_bounded_and_may_be_none() -> None:
     async def inside() -> None:
         notes = Notes()
