@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -52,6 +53,7 @@ TIMELINE = 50
 BACKFILL_PAGES, BACKFILL_EVENTS = 20, 100
 ROOMS_REMEMBERED = 500
 PENDING_COUNT, PENDING_BYTES = 100, 900_000
+NEW_DEVICE = "Log in again for a new token, which is a new device, then `carapax channels add` it again."
 FACTS = ChannelFacts(
     kind="matrix",
     features=frozenset(Feature) - {Feature.BUTTONS, Feature.HOOK},
@@ -138,14 +140,16 @@ class MatrixChannel:
         # The notes are of no use without the vault, and a new token, which is a new device, begins anew.
         words = f"carapax matrix keys {me} {self._device}".encode()
         passphrase = (await self._egress.make_mac(secret=self._handle, mac=Mac.HMAC_SHA256, message=words)).hex()
-        crypt = Crypt(me, self._device, await Notes.load(self._keep, me, self._device, passphrase))
+        try:
+            crypt = Crypt(me, self._device, await Notes.load(self._keep, me, self._device, passphrase))
+        except Malformed as error:
+            raise CredentialRefused(error.what, next_step=NEW_DEVICE) from None
         if crypt.fresh:
             answer = await self._ask("POST", f"{API}/keys/query", json={"device_keys": {me: [self._device]}})
             known = part(part(part(part(answer, "device_keys"), me), self._device), "keys")
             if known and known.get(f"ed25519:{self._device}") != crypt.identity[1]:
                 raise CredentialRefused(
-                    "This device has other encryption keys on the server, and they are not here.",
-                    next_step="Log in again for a new token, which is a new device, then `carapax channels add`.",
+                    "This device has other encryption keys on the server, and they are not here.", next_step=NEW_DEVICE
                 )
         self._crypt = crypt
         if not crypt.notes.published:
@@ -366,10 +370,8 @@ class MatrixChannel:
             self._log(f"The invitation to {invite.room} could not be accepted. {error}")
 
     async def _read(self, room: str, event: str) -> None:
-        try:
+        with suppress(SendRefused, ChannelFailed):  # a receipt is a courtesy
             await self._ask("POST", f"{API}/rooms/{_q(room)}/receipt/m.read/{_q(event)}", json={})
-        except (SendRefused, ChannelFailed):
-            return  # a receipt is a courtesy
 
     # out
     async def send(self, outgoing: Outgoing) -> Sent:
@@ -385,7 +387,8 @@ class MatrixChannel:
             made = made or ident
         if place.chat in self._typed:
             self._typed.discard(place.chat)
-            await self._type(place.chat, typing=False)
+            with suppress(ChannelFailed, SendRefused):  # the message is there; the rest is a courtesy
+                await self._type(place.chat, typing=False)
         return Sent(made)
 
     async def edit(self, place: Place, message: str, text: str) -> None:

@@ -60,12 +60,18 @@ class _Outbound:
 
 
 class Crypt:
-    """Every key of this device. What changed is in `notes`, which the caller keeps before it goes on."""
+    """Every key of this device. What changed is in `notes`, which the caller keeps before it goes on.
+
+    Raises Malformed: the account in the notes does not open.
+    """
 
     def __init__(self, user: str, device: str, notes: Notes) -> None:
         self.user, self.device, self.notes = user, device, notes
         self.fresh = not notes.account
-        self._account = Account.from_pickle(notes.account, notes.passphrase) if notes.account else Account()
+        try:
+            self._account = Account.from_pickle(notes.account, notes.passphrase) if notes.account else Account()
+        except _FAILURES:
+            raise Malformed("The kept keys do not open with this token.") from None
         self._outbound: dict[str, _Outbound] = {}
         self._keep_account()
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carapax.adapters.channels.matrix import notes as notes_module
-from carapax.adapters.channels.matrix.crypt import ROTATE_COUNT, ROTATE_MS, Crypt, Sealed
+from carapax.adapters.channels.matrix.crypt import ROTATE_COUNT, ROTATE_MS, Crypt, Sealed, canonical
 from carapax.adapters.channels.matrix.notes import GROUPS, Notes
 from carapax.core.terms.error import Malformed
 from tests.fakes.platforms import serving
@@ -189,7 +189,17 @@ def test_keys_that_are_not_signed_by_their_device_are_left_out(server: Server) -
     real = server.devices[ANNA]["DEV"]
     forged = copy.deepcopy(real)
     forged["keys"]["curve25519:DEV"] = eve.identity[0]
-    for wrong in (forged, real | {"signatures": {}}, real | {"device_id": "OTHER"}, real | {"user_id": EVE}, 7, {}):
+    foreign = eve._device_keys()  # whole, but of another person
+    foreign["signatures"] = {ANNA: {"ed25519:DEV": eve._account.sign(canonical(foreign))}}
+    for wrong in (
+        foreign,
+        forged,
+        real | {"signatures": {}},
+        real | {"device_id": "OTHER"},
+        real | {"user_id": EVE},
+        7,
+        {},
+    ):
         lines = agent.take_devices([ANNA], {"device_keys": {ANNA: {"DEV": wrong}}})
         assert len(lines) == 1 and agent.notes.devices.get(ANNA) == {}
 
@@ -309,6 +319,8 @@ def test_notes_hold_no_key_in_clear_and_are_bounded(pair: tuple[Crypt, Crypt], m
     asyncio.run(agent.notes.save(kept))
     assert all(len(value) <= 2_000 for name, value in kept.kept.items() if name.startswith("groups"))
     assert f"{ROOM} 99" in json.dumps([value.decode() for value in kept.kept.values()])  # the newest stay
+    with pytest.raises(Malformed, match="do not open"):
+        Crypt(AGENT, "DEV", asyncio.run(Notes.load(kept, AGENT, "DEV", "another passphrase")))
     kept.kept["account"] = b"["
     with pytest.raises(Malformed):
         asyncio.run(Notes.load(kept, AGENT, "DEV", "passphrase"))
