@@ -121,12 +121,8 @@ def render_mail(outgoing: Outgoing, *, own: str, subject: str, now_ms: int) -> t
     mail.set_content(plain(outgoing.text), cte="quoted-printable")
     for file in outgoing.files:
         kind, _, form = (file.type if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", file.type) else "").partition("/")
-        if kind in (
-            "",
-            "text",
-            "multipart",
-            "message",
-        ):  # a file is bytes: nothing in a reader should open it by itself
+        # a file is bytes: nothing in a reader should open it by itself
+        if kind in ("", "text", "multipart", "message"):
             kind, form = "application", "octet-stream"
         mail.add_attachment(file.content, maintype=kind, subtype=form, filename=_file_name(file.name))
     return number, mail.as_bytes()

@@ -277,9 +277,8 @@ def _listen(path: str) -> socket.socket:
     _clear_stale(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.fchmod(
-            made.fileno(), 0o600
-        )  # Linux gives the file the socket's own mode: it is never open, not for a moment
+        # Linux gives the file the socket's own mode: it is never open, not for a moment
+        os.fchmod(made.fileno(), 0o600)
         made.bind(path)
         os.chmod(path, 0o600)
         made.listen(MAX_CONNECTIONS)
