@@ -112,11 +112,13 @@ class MatrixChannel:
             if not told:
                 told = True
                 up(f"{self._me}, device {self._device}{'' if self._crypt else ', without encryption'}")
-            await self._take(batch, hear, first=not since)
+            heard = await self._take(batch, hear, first=not since)
             if batch.next != since:
                 cursor = {"user": self._me, "device": self._device, "since": batch.next}
                 await self._keep.write("cursor", json.dumps(cursor).encode())
             since = batch.next
+            for room, event in heard.items():
+                await self._read(room, event)
 
     async def _begin(self) -> None:
         """Learn who this is, and load or make the device's keys; once."""
@@ -170,18 +172,19 @@ class MatrixChannel:
         except Malformed as error:
             raise ChannelFailed(f"The homeserver's sync is not as documented: {error}") from None
 
-    async def _take(self, batch: wire.Batch, hear: Hear, *, first: bool) -> None:
+    async def _take(self, batch: wire.Batch, hear: Hear, *, first: bool) -> dict[str, str]:
+        """Everything of one sync; the newest event that was heard of each room."""
+        newest: dict[str, str] = {}
+        for invite in batch.invites:
+            await self._answer_invite(invite)
         await self._take_keys(batch, hear)
         for room in batch.left:
             self._forget(room)
         for line in () if first else batch.rooms:
-            last = ""
             for event in await self._stay(line):
-                last = await self._hear_event(line.room, event, hear) or last
-            if last:
-                await self._read(line.room, last)
-        for invite in batch.invites:
-            await self._answer_invite(invite)
+                if ident := await self._hear_event(line.room, event, hear):
+                    newest[line.room] = ident
+        return newest
 
     async def _take_keys(self, batch: wire.Batch, hear: Hear) -> None:
         if self._crypt is None:
