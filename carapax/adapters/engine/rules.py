@@ -92,11 +92,14 @@ def judge_failure(error: BaseException, kind: Kind, attempts: int, now_ms: int) 
 
 
 def judge_death(kind: Kind, attempts: int) -> Outcome:
-    """What becomes of a piece whose process ended during try number `attempts`: it runs again at once, or is dead."""
-    error = f"the process ended during try {attempts} of {kind.tries}"
+    """What becomes of a piece whose process ended during try number `attempts`: it runs again at once, or is dead.
+
+    It waits without an error: that tells a run that nobody knows how far the try before it came (`Work.error`).
+    """
     if attempts >= kind.tries:
+        error = f"the process ended during try {attempts} of {kind.tries}"
         return Outcome(WorkState.DEAD, attempts, f"{error}; it is not tried again, so that it ends no more processes")
-    return Outcome(WorkState.WAITING, attempts, error)
+    return Outcome(WorkState.WAITING, attempts)
 
 
 def judge_unknown(kind: str, attempts: int) -> Outcome:
