@@ -8,6 +8,7 @@ up is listed for a person; of a held session nothing leaves but the gateway's ow
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -39,8 +40,11 @@ TRIES = 8
 BACKOFF_MS = 2_000
 MOST_BACKOFF_MS = 600_000
 AWAY_MS = 5_000
-HELD_MS = 30_000
+HELD_MS = 5_000
 REFUSED_MS = 60_000
+LAST_S = 3.0
+"""How long what is on its way is waited for when Carapax is stopped; the engine waits longer."""
+
 MOST_PLACES = 10_000
 OWN_WORDS = 8
 """Messages of the agent that are remembered of each place, so that an echo is known."""
@@ -134,17 +138,22 @@ class Outbox:
         try:
             sent = await self._try(letter, work)
         except GiveUp as error:
-            self._done(letter)
-            await self.gave_up(letter, error.why)
+            await self._give_up(letter, error.why)
             raise
         except RetryLater as error:
             if error.counts and work.attempts >= TRIES:
-                self._done(letter)
-                await self.gave_up(letter, error.why)
+                await self._give_up(letter, error.why)
             raise
         self._done(letter)
         self._remember(letter)
         self.went(letter, sent)
+
+    async def _give_up(self, letter: Letter, why: str) -> None:
+        self._done(letter)
+        try:
+            await self.gave_up(letter, why)
+        except CarapaxError as error:  # it is listed all the same; failing here would send it again
+            LOG.warning("given up on %s and nobody was told: %s", letter.place.channel, error.what)
 
     async def _try(self, letter: Letter, work: Work) -> Sent:
         line = self._line(letter)
@@ -152,7 +161,7 @@ class Outbox:
         if work.attempts > 1 and not work.error and Feature.IDEMPOTENT not in facts.features and not letter.edits:
             raise GiveUp("Carapax ended while this was sent, so it may have arrived; it was not sent again.")
         try:
-            sent = await self._send(line, letter, work.key)
+            sent = await self._see_through(line, letter, work.key)
         except ChannelFailed as error:
             if error.unknown and Feature.IDEMPOTENT not in facts.features and not letter.edits:
                 raise GiveUp(f"It may have arrived, so it was not sent again. {error.what}") from error
@@ -181,6 +190,19 @@ class Outbox:
         if line.state == "refused":
             raise RetryLater(line.detail, after_ms=REFUSED_MS, counts=False)
         return line
+
+    async def _see_through(self, line: Line, letter: Letter, key: str) -> Sent:
+        """Send it; when Carapax is stopped meanwhile, wait a moment for what is on its way already."""
+        sending = asyncio.create_task(self._send(line, letter, key))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await asyncio.wait({sending}, timeout=LAST_S)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            if sending.cancelled():
+                raise ChannelFailed("Carapax was stopped while this was sent.", unknown=True) from None
+            return sending.result()
 
     async def _send(self, line: Line, letter: Letter, key: str) -> Sent:
         if letter.edits and not letter.files and not letter.buttons:
