@@ -285,6 +285,32 @@ async def test_without_encryption_nothing_is_read_or_written_in_clear(stage: Sta
 
 
 @staged
+async def test_nothing_of_the_time_before_the_first_connection_is_heard(stage: Stage) -> None:
+    anna, agent = await stage.side("anna"), await stage.side("agent")
+    room = await anna.account.make_room(invite=[agent.account.user], direct=True)
+    await agent.account.join(room)
+    await anna.account.send(room, {"msgtype": "m.text", "body": "long ago"})
+    async with agent.on():
+        await until(lambda: "cursor" in agent.notes.kept)
+        await anna.account.send(room, {"msgtype": "m.text", "body": "today"})
+        await agent.hears("today")
+    assert [heard.text for heard in agent.heard] == ["today"]
+
+
+@staged
+async def test_no_server_talks_the_agent_out_of_encryption(stage: Stage) -> None:
+    anna, agent = await stage.side("anna"), await stage.first()
+    room = await anna.account.make_room(invite=[agent.account.user], direct=True)
+    agent.notes.kept["encrypted"] = json.dumps([room]).encode()  # it was, and the server says that it is not
+    async with agent.on() as channel:
+        await anna.account.send(room, {"msgtype": "m.text", "body": "hello"})
+        assert (await agent.hears("hello")).evidence is Evidence.NONE
+        await channel.send(out(room, "a secret"))
+    mine = [event for event in await anna.account.events(room) if event["sender"] == agent.account.user]
+    assert {event["type"] for event in mine} == {"m.room.member", "m.room.encrypted"}
+
+
+@staged
 async def test_only_the_author_replaces_a_message(stage: Stage) -> None:
     anna, eve, agent = await stage.side("anna"), await stage.side("eve"), await stage.first(rooms="")
     room = await anna.account.make_room(invite=[agent.account.user, eve.account.user], direct=False)

@@ -283,6 +283,21 @@ def test_the_server_is_told_what_it_lacks(server: Server) -> None:
     assert more is not None and len(more["one_time_keys"]) == 30 and "device_keys" not in more
 
 
+def test_a_fallback_key_opens_more_than_one_way(server: Server) -> None:
+    agent = Crypt(AGENT, "DEV", Notes(AGENT, "DEV", "p"))
+    body = agent.upload(0, False)
+    assert body is not None
+    agent.uploaded()
+    server.devices[AGENT] = {"DEV": body["device_keys"]}
+    for name in (ANNA, EVE):
+        person = server.join(name)
+        server.one_time[AGENT, "DEV"] = dict(body["fallback_keys"])
+        prepare(server, person, [AGENT])
+        prepare(server, agent, [name])
+        assert hand_over(person, [AGENT], {(AGENT, "DEV"): agent}) == 1
+        assert agent.decrypt(ROOM, said(person, f"$ {name}")).proved
+
+
 def test_everything_survives_a_restart(server: Server, pair: tuple[Crypt, Crypt]) -> None:
     anna, agent = pair
     kept = serving.Notes()
