@@ -102,18 +102,20 @@ class TerminalChannel:
 
     async def run(self, hear: Hear, up: Callable[[str], None]) -> None:
         """Listen until cancelled. Raises ChannelFailed: the folder is open to others, or another one listens there."""
-        listener = await asyncio.to_thread(_listen, self._path)
+        listener = _listen(
+            self._path
+        )  # a few calls of the kernel's: a thread could leave it behind when this is cancelled
         inode = os.stat(self._path).st_ino
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(reader, writer, hear)
-
-        server = await asyncio.start_unix_server(serve, sock=listener, limit=LINE_BYTES)
+        loop = asyncio.get_running_loop()
+        # Not asyncio's server: it loses a connection that comes while it closes.
+        loop.add_reader(listener.fileno(), self._let_in, listener, hear)
         try:
             up(self._path)
             await asyncio.Event().wait()
         finally:
-            server.close()
+            loop.remove_reader(listener.fileno())
+            listener.close()
             await self._end()
             with suppress(OSError):
                 if os.stat(self._path).st_ino == inode:
@@ -174,32 +176,36 @@ class TerminalChannel:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear: Hear) -> None:
-        # A task of its own: the one that asyncio made complains when it is cancelled.
-        task = asyncio.create_task(self._talk_with(reader, writer, hear))
+    def _let_in(self, listener: socket.socket, hear: Hear) -> None:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return  # it left already
+        peer.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._talk_with(peer, hear))
         self._tasks.add(task)
-        try:
-            await asyncio.wait({task})
-        finally:
-            self._tasks.discard(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: peer.close())  # also for a task that was cancelled before it began
 
-    async def _talk_with(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear: Hear) -> None:
+    async def _talk_with(self, peer: socket.socket, hear: Hear) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=peer, limit=LINE_BYTES)
         client = _Client(writer)
-        person = _uid_of(writer)
-        talk = await self._talk(person)
         try:
+            person = _uid_of(peer)
+            talk = await self._talk(person)
             if self._count >= MAX_CONNECTIONS:
                 return
             self._count += 1
             talk.clients.append(client)
-            await self._listen_to(reader, client, person, hear)
-        except (ConnectionError, TimeoutError, ValueError, asyncio.LimitOverrunError):
-            return  # it left, does not read, or sent a line without an end
-        finally:
-            if client in talk.clients:
+            try:
+                await self._listen_to(reader, client, person, hear)
+            finally:
                 talk.clients.remove(client)
                 self._count -= 1
-            writer.close()
+        except (ConnectionError, TimeoutError, ValueError, asyncio.LimitOverrunError, CarapaxError):
+            return  # it left, does not read, sent a line without an end, or nothing can be kept
+        finally:
+            writer.transport.abort()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
@@ -316,9 +322,8 @@ def _clear_stale(path: str) -> None:
             raise ChannelFailed(f"Another gateway listens at {path} already.")
 
 
-def _uid_of(writer: asyncio.StreamWriter) -> str:
+def _uid_of(peer: socket.socket) -> str:
     """The user at the other end, as the kernel knew it when it connected (unix(7))."""
-    peer = writer.get_extra_info("socket")
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return str(_CREDENTIALS.unpack(raw)[1])
 

@@ -183,6 +183,25 @@ def test_the_kernel_says_who_it_is(folder: Path) -> None:
     inside()
 
 
+def test_who_comes_while_the_gateway_leaves_is_hung_up_on(folder: Path) -> None:
+    @looped
+    async def inside() -> None:
+        here = Here(folder)
+        for _ in range(20):
+            before = asyncio.all_tasks()
+            async with here.running():
+                knocks = [socket.socket(socket.AF_UNIX) for _ in range(5)]
+                for knock in knocks:
+                    knock.connect(here.path)  # in the queue of the socket, and not let in yet
+                    knock.sendall(b"hello\n")
+                await asyncio.sleep(0)
+            await until(lambda before=before: asyncio.all_tasks() <= before)
+            for knock in knocks:
+                knock.close()
+
+    inside()
+
+
 def test_a_typed_conversation(folder: Path) -> None:
     @looped
     async def inside() -> None:
