@@ -75,7 +75,8 @@ class MatrixRig:
         run = asyncio.create_task(channel.run(hear, lambda line: up.set()))
         await asyncio.wait_for(up.wait(), 20)
         run.cancel()
-        await asyncio.gather(run, return_exceptions=True)
+        (ended,) = await asyncio.gather(run, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError), ended
         await channel.close()
 
     async def stop(self) -> None:
