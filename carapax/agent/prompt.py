@@ -91,7 +91,19 @@ def _by_turn(parts: Sequence[Part]) -> list[list[Part]]:
     turns: dict[TurnId, list[Part]] = {}
     for part in parts:
         turns.setdefault(part.turn, []).append(part)
-    return list(turns.values())
+    return _with_taken_up(list(turns.values()))
+
+
+def _with_taken_up(turns: Sequence[list[Part]]) -> list[list[Part]]:
+    """Messages that a running turn took up stand before its answer; behind it they would look unanswered."""
+    found: list[list[Part]] = []
+    for position, turn in enumerate(turns):
+        words = all(part.kind in (PartKind.USER, PartKind.QUOTE) for part in turn)
+        if found and words and position < len(turns) - 1 and turn[0].seq < found[-1][-1].seq:
+            found[-1] = sorted([*found[-1], *turn], key=lambda part: part.seq)
+        else:
+            found.append(turn)
+    return found
 
 
 def _note(parts: Sequence[Part], hidden: Sequence[Part]) -> list[Message]:

@@ -106,3 +106,15 @@ def test_messages_that_wait_behind_a_turn_are_not_shown_to_it() -> None:
     assert [p.text for p in parts_until(parts, TurnId("t1"))] == ["first", "answer to first"]
     shown = build_prompt(parts_until(parts, TurnId("t2")), (), Window()).messages
     assert [m.text for m in shown] == ["first", "answer to first", "second"]
+
+
+def test_a_message_that_an_earlier_turn_took_up_stands_before_its_answer() -> None:
+    parts = [
+        part(1, 1, PartKind.USER, "first"),
+        part(2, 2, PartKind.USER, "and this"),
+        part(3, 1, PartKind.REPLY, "answer to both"),
+        part(4, 3, PartKind.USER, "third"),
+    ]
+    shown = build_prompt(parts, (), Window()).messages
+    assert [m.text for m in shown] == ["first", "and this", "answer to both", "third"]
+    assert [m.text for m in build_prompt(parts[:3], (), Window()).messages] == ["first", "answer to both", "and this"]
