@@ -248,6 +248,7 @@ class CarapaxGateway(ChannelDoors):
             raise Conflict("Nothing is stopped here.")
         await self._p.ledger.append("everything.resumed", {"by": principal.id, "via": principal.via})
         self._p.wards.hold.lift_stop()
+        self._p.channelled.messengers.board.hurry()
 
     # state
 

@@ -62,6 +62,7 @@ class Line:
     sent: int = 0
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     task: asyncio.Task[None] | None = None
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class StoreKeep:
@@ -237,8 +238,7 @@ class Board:
                     wait_s = FIRST_WAIT_S
                 pause_s = min(MOST_WAIT_S, max(wait_s, asked_s))
                 self._set(line, "waiting", f"{error.what} Next try in {pause_s:.0f} s.")
-                await asyncio.sleep(pause_s)
-                wait_s = min(MOST_WAIT_S, wait_s * 2)
+                wait_s = FIRST_WAIT_S if await _hurried(line.hurry, pause_s) else min(MOST_WAIT_S, wait_s * 2)
             except Exception:  # broad: a channel's defect must not end the others; it is logged and shown
                 LOG.exception("channel %s", line.added.name)
                 self._set(line, "off", "Something in this channel failed; see the log.")
@@ -247,6 +247,12 @@ class Board:
                 if line.state == "connecting":
                     self._set(line, "up", "")
                 return
+
+    def hurry(self) -> None:
+        """Try at once what waits for its next try: what was in the way is gone."""
+        for line in self._lines.values():
+            if line.state == "waiting":
+                line.hurry.set()
 
     async def _hear(self, line: Line, heard: Heard) -> None:
         line.heard += 1
@@ -286,6 +292,17 @@ class Board:
         self._closing = True
         for name in list(self._lines):
             await self._stop(name)
+
+
+async def _hurried(event: asyncio.Event, pause_s: float) -> bool:
+    """Whether it was called before the pause was over."""
+    try:
+        async with asyncio.timeout(pause_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    event.clear()
+    return True
 
 
 async def _deaf(line: Line, heard: Heard) -> None:

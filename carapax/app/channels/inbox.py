@@ -204,7 +204,7 @@ class Inbox:
         except Unavailable as error:  # it is taken up again by the next process
             raise RetryLater(error.what, counts=False) from error
         except CarapaxError as error:
-            await self._say(heard, render_notice(error.what, error.next_step), "error")
+            await self._say(heard, render_notice(f"{error.what} {error.kept}".strip(), error.next_step), "error")
             return
         self._rooms.seen(turn.session, heard.place)
         await self._acknowledge(line, heard)

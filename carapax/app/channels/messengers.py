@@ -182,7 +182,7 @@ class Messengers:
 
     async def tell_incident(self, incident: Incident) -> None:
         """Tell the owner of an incident, wherever they can be reached."""
-        text = render_notice(incident.sentence, f"Look: `carapax incident {incident.number}`.")
+        text = render_notice(incident.sentence, f"Look: `carapax incident show {incident.number}`.")
         await self.posts.tell(OWNER, text, f"incident:{incident.number}")
 
     # what tools carry (adapters/tools/messages)

@@ -230,7 +230,7 @@ class _Adding:
         if json:
             c.print_json({**added, "pairing": code})
         else:
-            self._tell(added, code)
+            self._tell(added, code, called=self._is_called(values))
         return codes.OK
 
     def _undo(self) -> None:
@@ -270,11 +270,16 @@ class _Adding:
         except CarapaxError:  # the channel stands; a code can be made later
             return None
 
-    def _tell(self, added: Mapping[str, Any], code: Mapping[str, Any] | None) -> None:
+    def _is_called(self, values: Mapping[str, str]) -> bool:
+        """Whether the platform calls this machine; where its address is asked for, only when it was given."""
+        asked = any(each["name"] == "public_url" for each in self._kind["asks"])
+        return bool(self._kind.get("hook")) and (not asked or bool(values.get("public_url")))
+
+    def _tell(self, added: Mapping[str, Any], code: Mapping[str, Any] | None, *, called: bool) -> None:
         c = self._c
         c.out.line(OK_MARK, " ", c.t("channels.added", name=self._name, title=self._kind["title"]))
         show_facts(c, added.get("facts") or [])
-        if self._kind.get("hook"):
+        if called:
             c.out.line(("grey", c.t("channels.hook_at", name=self._name)))
         if code is None:
             c.out.line(c.t("channels.pair_later", name=self._name))

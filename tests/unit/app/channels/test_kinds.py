@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,9 +12,9 @@ from carapax.core.terms.label import OWNER
 from carapax.core.terms.principal import Principal, Role, Scope
 
 
-async def test_every_kind_is_told_with_everything_it_asks_for() -> None:
+def test_every_kind_is_told_with_everything_it_asks_for() -> None:
     doors = ChannelDoors(cast(Any, SimpleNamespace()))
-    told = {kind.kind: kind for kind in await doors.list_kinds(Principal(OWNER, Role.OWNER, frozenset(Scope)))}
+    told = {kind.kind: kind for kind in asyncio.run(doors.list_kinds(Principal(OWNER, Role.OWNER, frozenset(Scope))))}
     assert told.keys() == manifests().keys()
     for name, manifest in manifests().items():
         for asked, shown in zip(manifest.asks, told[name].asks, strict=True):
