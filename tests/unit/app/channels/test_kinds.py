@@ -14,7 +14,10 @@ from carapax.core.terms.principal import Principal, Role, Scope
 
 def test_every_kind_is_told_with_everything_it_asks_for() -> None:
     doors = ChannelDoors(cast(Any, SimpleNamespace()))
-    told = {kind.kind: kind for kind in asyncio.run(doors.list_kinds(Principal(OWNER, Role.OWNER, frozenset(Scope))))}
+    told = {
+        kind.kind: kind
+        for kind in asyncio.run(doors.list_kinds(Principal(OWNER, Role.OWNER, frozenset(Scope), "test")))
+    }
     assert told.keys() == manifests().keys()
     for name, manifest in manifests().items():
         for asked, shown in zip(manifest.asks, told[name].asks, strict=True):
