@@ -42,6 +42,7 @@ from carapax.ports.store import NewPart, Store
 MOST_PARTS = 400
 """Parts read for a turn that is taken up again, or that took up a later message: all of its own are among them."""
 
+NOTES = "turns"
 PRIVATE = "private"
 """How a turn ended whose reply only the person who asked may read, though others are in the conversation."""
 
@@ -245,6 +246,8 @@ class TurnRun:
         way = next((way for way in (*ways, alone) if may_flow(watch.context, way)), ways[0])
         await watch.release(rendered.text, way)
         self._code = PRIVATE if way is alone and alone not in ways else ""
+        if self._code:  # kept, so that whoever posts the reply after a crash knows it too
+            await self._store.write_note(NOTES, f"{PRIVATE}/{self.turn.id}", b"1")
         self._reply_label, self._closing = watch.context, rendered.closing
         if watch.context.integrity <= Integrity.EXTERNAL or noted:
             self._emit(TextDelta(rendered.text))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from carapax.app.clock import new_id
 from carapax.app.desk import Desk
-from carapax.app.run_turn import Audience, Means, TurnRun, taken_text
+from carapax.app.run_turn import NOTES, PRIVATE, Audience, Means, TurnRun, taken_text
 from carapax.app.topic import Topic
 from carapax.core.channel.queue import Arrival, QueueMode, decide_arrival
 from carapax.core.terms.conversation import Inbound, PartKind, Turn, TurnState
@@ -149,10 +149,10 @@ class Turns:
         self._topics[turn.id] = topic
         waiting = lane.waiting[turn.id] = _Waiting(turn, principal, asyncio.get_running_loop().create_future())
         try:
-            stored, *_ = await asyncio.gather(
-                self._store.accept_turn(turn, _message_parts(turn, inbound, principal)),
-                self._record(turn, principal),
-                self._engine.start(KIND, turn.id, inbound.back, lane=session, due_ms=inbound.due_ms),
+            # The work first: it knows where the reply goes, and without a turn it comes to nothing.
+            await self._engine.start(KIND, turn.id, inbound.back, lane=session, due_ms=inbound.due_ms)
+            stored, _ = await asyncio.gather(
+                self._store.accept_turn(turn, _message_parts(turn, inbound, principal)), self._record(turn, principal)
             )
         except BaseException:
             self._forget(turn, waiting)
@@ -298,14 +298,28 @@ class Turns:
             turn = await self._find(work, waiting)
             if turn is None:  # its message was not taken, or turned out to be a known one
                 return
-            ended = TurnEnded(session, turn.id, turn.state, turn.reply, turn.usage)
+            if turn.state is TurnState.INTERRUPTED and turn.reply == POISON and work.attempts <= 1:
+                await self._again(turn, work.body)
+                return
             if turn.state not in ENDED:
                 principal = waiting.principal if waiting is not None else self._who(turn)
                 async with self._slots:
                     ended = await self._run(lane, turn, principal, work)
+            else:
+                ended = TurnEnded(session, turn.id, turn.state, turn.reply, turn.usage, await self._code(turn))
             await self.ended(turn, ended, work.body)
         finally:
             self._retire(session, lane)
+
+    async def _code(self, turn: Turn) -> str:
+        """How a turn ended that another process ran, as far as its reply's readers go."""
+        noted = turn.state is TurnState.DONE and await self._store.read_note(NOTES, f"{PRIVATE}/{turn.id}")
+        return PRIVATE if noted else ""
+
+    async def _again(self, turn: Turn, back: str) -> None:
+        """A person asks to try a message again that was given up: it becomes a new turn."""
+        inbound = Inbound(turn.text, turn.channel, session=turn.session, waits=True, back=back)
+        await self.accept(self._who(turn), inbound)
 
     async def _find(self, work: Work, waiting: _Waiting | None) -> Turn | None:
         if waiting is not None:
@@ -323,7 +337,7 @@ class Turns:
         self.begun(turn, work.body)
         topic.publish(TurnStarted(turn.session, turn.id, turn.number))
         if work.attempts >= TRIES:
-            return await self._poisoned(turn)
+            return await self._poisoned(turn, work.body)
         lane.running = TurnRun(
             self._means,
             turn,
@@ -355,9 +369,10 @@ class Turns:
         if (topic := self._topics.pop(turn.id, None)) is not None:
             topic.publish(ended)
 
-    async def _poisoned(self, turn: Turn) -> TurnEnded:
+    async def _poisoned(self, turn: Turn, back: str) -> TurnEnded:
         """End a turn that ended the gateway again and again. Raises GiveUp, so that a person finds it."""
-        await self._end_unbegun(turn, TurnState.INTERRUPTED, POISON, "poison")
+        ended = await self._end_unbegun(turn, TurnState.INTERRUPTED, POISON, "poison")
+        await self.ended(turn, ended, back)
         raise GiveUp(f"{POISON} Message {turn.number} of session {turn.session}: {turn.text[:80]}")
 
     async def _absorb(self, lane: _Lane, turn: Turn, beginning: bool) -> list[Turn]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from carapax.app.channels.outbox import Outbox
-from carapax.app.channels.pack import Letter, unpack_back
+from carapax.app.channels.pack import Letter, lane_of, unpack_back
 from carapax.app.channels.posts import Posts
 from carapax.app.desk import Desk
 from carapax.core.channel.answer_words import Answered, fill, read_answer
@@ -86,7 +86,8 @@ class Cards:
             text = render_card(card, language, now_ms=self._clock.now_ms(), chars=chars, markup=markup)
             buttons = card_buttons(card, language) if channel is not None and _has_buttons(channel) else ()
             await self._outbox.post(
-                Letter(place, text, buttons=buttons, about=card.id, session=card.session), f"card:{card.id}:{place.key}"
+                Letter(place, text, buttons=buttons, about=card.id, session=card.session),
+                f"card:{card.id}:{lane_of(place)}",
             )
 
     async def places(self, card: Approval) -> list[Place]:
@@ -118,10 +119,10 @@ class Cards:
             channel = self._channel(place)
             if channel is not None and Feature.EDIT in channel.facts().features:
                 text = f"{card.title[:200]}\n{render_answered(card, self._language(place))}"
-                await self._outbox.post(Letter(place, text, edits=message), f"answered:{card.id}:{place.key}")
+                await self._outbox.post(Letter(place, text, edits=message), f"answered:{card.id}:{lane_of(place)}")
             elif card.state is ApprovalState.EXPIRED:
                 text = render_answered(card, self._language(place))
-                await self._outbox.post(Letter(place, text), f"answered:{card.id}:{place.key}")
+                await self._outbox.post(Letter(place, text), f"answered:{card.id}:{lane_of(place)}")
 
     def _channel(self, place: Place) -> Channel | None:
         line = self._posts.board.find(place.channel)

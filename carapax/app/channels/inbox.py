@@ -21,7 +21,18 @@ from carapax.app.channels.commands import Commands
 from carapax.app.channels.files import Came, Files
 from carapax.app.channels.live import Live
 from carapax.app.channels.outbox import Outbox
-from carapax.app.channels.pack import Back, Letter, pack_back, pack_received, unpack_back, unpack_received
+from carapax.app.channels.pack import (
+    Back,
+    Blob,
+    Letter,
+    event_key,
+    fit_received,
+    lane_of,
+    pack_back,
+    pack_received,
+    unpack_back,
+    unpack_received,
+)
 from carapax.app.channels.posts import Posts
 from carapax.app.channels.rooms import Rooms
 from carapax.app.people import People
@@ -108,9 +119,11 @@ class Inbox:
             return
         if not heard.place.private and self._rule(heard.place.channel).groups == "off":
             return
-        await self._engine.start(
-            KIND, f"{heard.place.channel}:{heard.event}", pack_received(heard), lane=heard.place.key
-        )
+        fitting = fit_received(heard)
+        await self._engine.start(KIND, event_key(heard), pack_received(fitting), lane=lane_of(heard.place))
+        if fitting.text != heard.text:
+            text = say(self._learn(heard), "cut", count=len(fitting.text))
+            await self._say(heard, text, "cut")
 
     async def _stranger(self, heard: Received) -> None:
         """Pair or be silent. What a stranger writes is nobody's, so nothing of it is kept."""
@@ -133,7 +146,7 @@ class Inbox:
             case Pair(code=shown):
                 await self._say(heard, say(language, "pair.stranger", code=shown, minutes=TTL_MS // 60_000), "pair")
                 asked = render_request(heard.sender, heard.place.channel, self._language_of(OWNER))
-                await self._posts.tell(OWNER, asked, f"request:{heard.place.channel}:{heard.event}")
+                await self._posts.tell(OWNER, asked, f"request:{event_key(heard)}")
             case AskedAlready():
                 await self._say(heard, say(language, "pair.waits"), "waits")
 
@@ -145,7 +158,7 @@ class Inbox:
             text = say(
                 self._language_of(OWNER), "pair.accepted", who=who, channel=heard.place.channel, person=account.person
             )
-            await self._posts.tell(OWNER, text, f"joined:{heard.place.channel}:{heard.event}")
+            await self._posts.tell(OWNER, text, f"joined:{event_key(heard)}")
 
     # taking it for what it is
 
@@ -188,7 +201,7 @@ class Inbox:
             text=words,
             channel=heard.place.channel if heard.place.private else f"{heard.place.channel}:group",
             conversation=conversation,
-            key=f"{heard.place.channel}:{heard.event}",
+            key=event_key(heard),
             quoted=quoted,
             files=came.paths,
             readers=await self._rooms.readers(heard.place),
@@ -286,9 +299,10 @@ class Inbox:
         text = ended.reply
         if ended.state is TurnState.DONE and text.startswith("Taken up with message "):
             return
+        # A file was read for this reply, so it goes where the reply goes, and nowhere when there is none.
+        files = await self._rooms.attached(turn) if ended.state is TurnState.DONE else ()
         if ended.code == PRIVATE:
-            text = await self._privately(turn, text)
-        files = await self._rooms.attached(turn)
+            text, files = await self._privately(turn, text, files), ()
         letter = Letter(
             back.place, text or "…", reply_to="" if back.place.private else back.message, files=files, edits=message,
             session=turn.session,
@@ -304,9 +318,9 @@ class Inbox:
         await asyncio.gather(task, return_exceptions=True)
         return live.message
 
-    async def _privately(self, turn: Turn, text: str) -> str:
+    async def _privately(self, turn: Turn, text: str, files: tuple[Blob, ...]) -> str:
         """Send a reply that not everybody in a group may read to the person who asked; what the group reads instead."""
-        told = await self._posts.tell(turn.principal, text, f"private:{turn.id}")
+        told = await self._posts.tell(turn.principal, text, f"private:{turn.id}", files=files)
         return say(self._language_of(turn.principal), "private.told" if told else "private.untold")
 
     # words of the gateway's own
@@ -314,9 +328,7 @@ class Inbox:
     async def _say(self, heard: Received, text: str, what: str) -> None:
         if text:
             reply_to = "" if heard.place.private else heard.message
-            await self._outbox.post(
-                Letter(heard.place, text, reply_to=reply_to), f"{what}:{heard.place.channel}:{heard.event}"
-            )
+            await self._outbox.post(Letter(heard.place, text, reply_to=reply_to), f"{what}:{event_key(heard)}")
 
     def _place(self, place: Place) -> _Seen:
         seen = self._seen.setdefault(place.key, _Seen())

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from carapax.app.channels.board import Board, Line
-from carapax.app.channels.pack import Blob, Letter, pack_letter, unpack_letter
+from carapax.app.channels.pack import Blob, Letter, lane_of, pack_letter, unpack_letter
 from carapax.app.hold import Hold
 from carapax.core.channel.chunk import split_text
 from carapax.core.channel.loops import digest_words
@@ -79,7 +79,7 @@ class Outbox:
     async def post(self, letter: Letter, key: str) -> None:
         """Keep a letter, cut into as many messages as its platform needs. The same key is the same letter."""
         for number, piece in enumerate(self._pieces(letter)):
-            if await self._engine.start(KIND, f"{key}/{number}", pack_letter(piece), lane=letter.place.key):
+            if await self._engine.start(KIND, f"{key}/{number}", pack_letter(piece), lane=lane_of(letter.place)):
                 self._queued[letter.place.channel] = self._queued.get(letter.place.channel, 0) + 1
 
     def _pieces(self, letter: Letter) -> list[Letter]:

@@ -6,8 +6,9 @@ has the default of its field.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from carapax.core.terms.channel import Attached, Button, Evidence, Person, Place, Received
@@ -44,6 +45,38 @@ class Back:
 
     place: Place
     message: str = ""
+
+
+MOST_BYTES = 200_000
+"""Of a message while it waits; the engine keeps 256 KiB."""
+
+_NAME_CHARS = 200
+
+
+def lane_of(place: Place) -> str:
+    """The name of a place's queue: its key, or a digest of one that is too long to be a name."""
+    return (
+        place.key if len(place.key) <= _NAME_CHARS else hashlib.sha256(place.key.encode("utf-8", "replace")).hexdigest()
+    )
+
+
+def event_key(received: Received) -> str:
+    """The one name of a message, over all redeliveries."""
+    event = received.event
+    if len(event) > _NAME_CHARS:
+        event = hashlib.sha256(event.encode("utf-8", "replace")).hexdigest()
+    return f"{received.place.channel}:{event}"
+
+
+def fit_received(received: Received) -> Received:
+    """The message, with its texts cut until it can be kept."""
+    while len(pack_received(received).encode("utf-8", "replace")) > MOST_BYTES:
+        longest = max(len(received.text), len(received.quoted))
+        if longest < 1_000:
+            return replace(received, files=received.files[:1], text=received.text[:500], quoted="", pressed="")
+        most = longest * 3 // 4
+        received = replace(received, text=received.text[:most], quoted=received.quoted[:most])
+    return received
 
 
 def pack_received(received: Received) -> str:

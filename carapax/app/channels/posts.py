@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from carapax.app.channels.board import Board
 from carapax.app.channels.outbox import Outbox
-from carapax.app.channels.pack import Letter
+from carapax.app.channels.pack import Blob, Letter
 from carapax.core.terms.channel import Place
 from carapax.core.terms.ids import PrincipalId
 from carapax.core.terms.label import OWNER
@@ -62,10 +62,12 @@ class Posts:
         people = {account.person for account in await self.store.list_accounts()}
         return sorted(p for p in people if (Role.OWNER if p == OWNER else roles.get(p, Role.GUEST)) in wanted)
 
-    async def tell(self, person: PrincipalId, text: str, key: str, *, but: Iterable[str] = ()) -> bool:
+    async def tell(
+        self, person: PrincipalId, text: str, key: str, *, but: Iterable[str] = (), files: tuple[Blob, ...] = ()
+    ) -> bool:
         """Post a word to a person, wherever they can be reached; False when nowhere."""
         place = await self.find(person, but=but, weak=True)
         if place is None:
             return False
-        await self.outbox.post(Letter(place, text), key)
+        await self.outbox.post(Letter(place, text, files=files), key)
         return True

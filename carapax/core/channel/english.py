@@ -50,6 +50,7 @@ ENGLISH: dict[str, str] = {
     "pair.accepted": "{who} on {channel} is {person} from now on.",
     "pair.wrong": "This is not a code that waits. {left} tries are left.",
     "link.code": "Send this to me on the other channel, within {minutes} minutes:\n\n{code}",
+    "cut": "That was too long; I took the first {count:,} characters.",
     "shed": "I have {count} messages of yours to do and take no more. This one was not taken; send it again later.",
     "queued": "Taken; {count} before it.",
     "voice": "I cannot listen to recordings here. Please write it.",

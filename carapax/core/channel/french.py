@@ -50,6 +50,7 @@ FRENCH: dict[str, str] = {
     "pair.accepted": "{who} sur {channel} est désormais {person}.",
     "pair.wrong": "Ce n’est pas un code en attente. Il reste {left} essais.",
     "link.code": "Envoyez-moi ceci sur l’autre canal, dans les {minutes} minutes :\n\n{code}",
+    "cut": "C’était trop long ; j’ai pris les {count:,} premiers caractères.",
     "shed": "J’ai {count} messages de vous à traiter et n’en prends plus. Celui-ci n’a pas été pris ; renvoyez-le plus tard.",
     "queued": "Pris ; {count} avant lui.",
     "voice": "Je ne peux pas écouter d’enregistrements ici. Écrivez-le, s’il vous plaît.",
