@@ -39,13 +39,13 @@ bench: bench-setup ## run every measurement and renew bench/RESULTS.md
 	@$(PY) bench/results.py
 
 lock: ## renew the locks: versions and hashes, no registry addresses
-	@for name in run dev bench-hijack bench-walls; do \
+	@for name in run dev peers bench-hijack bench-walls; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	    requirements/$$name.in -o requirements/$$name.lock || exit 1; \
 	done
 
 clean: ## remove the environment and the caches; your home (~/.carapax) stays
-	rm -rf .venv .venv-hijack .venv-walls .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/out
+	rm -rf .venv .venv-hijack .venv-walls .venv-peers .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench/out
 	find carapax tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:

@@ -37,6 +37,8 @@ BENCHES = {
     "sandbox": Bench("The sandbox", ("bench/sandbox/run.py",)),
     "walls": Bench("The walls", ("-m", "bench.walls.run")),
     "store": Bench("The store", ("bench/store/run.py",)),
+    "engine": Bench("Durable work", ("bench/engine/run.py",)),
+    "channels": Bench("Messengers", ("-m", "bench.channels.run")),
     "small_model": Bench("The embedded model", ("bench/small_model/run.py",)),
     "hijack": Bench("Hijacked models", ("-m", "bench.hijack.run", "--jobs", _JOBS), REPLAY),
     "hijack_latency": Bench("How long a judgement takes", ("-m", "bench.hijack.latency"), REPLAY),

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests run behind the walls, beyond the set-up: the other tiers, and the clients that must work through the proxy.
+# What the tests run beyond the set-up: the other tiers of walls, clients that must work through the proxy, and the
+# servers and libraries on the other side of channels.
 # `sh scripts/test_tools.sh`: installs what is missing with apt-get, as root; asks nothing. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,6 +19,11 @@ want npm npm
 want chromium chromium
 want iproute2 ip                    # namespaces of the tests' own
 want procps ps
+want prosody prosody                # servers that the channels talk to
+want ngircd ngircd
+want dovecot-imapd dovecot
+want postfix postfix
+[ -e /usr/lib/postgresql ] || missing="$missing postgresql" # several gateways on one database
 [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 [ "$(uname -m)" != x86_64 ] || want qemu-system-x86 qemu-system-x86_64 # the disposable tier
 
@@ -36,3 +42,12 @@ if [ -n "$missing" ]; then
   fi
 fi
 [ "$(uname -m)" != x86_64 ] || sh scripts/guest_kernel.sh "${CARAPAX_GUEST_KERNEL:-$HOME/.cache/carapax-guest}"
+
+# The other side of channels, in an environment of its own: Matrix's server, and libraries of the platforms' makers.
+lock=$(cksum <requirements/peers.lock)
+if [ "$(cat .venv-peers/.ready 2>/dev/null)" != "$lock" ]; then
+  rm -rf .venv-peers
+  .venv/bin/python -m venv .venv-peers
+  .venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-input --require-hashes -r requirements/peers.lock
+  printf '%s\n' "$lock" >.venv-peers/.ready
+fi

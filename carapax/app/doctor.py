@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from carapax.app.clock import SystemClock
+from carapax.app.engines import database_address
 from carapax.app.home import Home
 from carapax.app.sealed import examine_vault
 from carapax.app.settings import Settings, load_settings
@@ -50,7 +51,7 @@ def examine(home: Home, environ: Mapping[str, str]) -> list[Check]:
         lambda: _disk(home),
         lambda: _policy(home, clock),
         lambda: _ledger(home, clock),
-        lambda: _store(home, clock),
+        lambda: _store(home, settings, clock),
         lambda: _model(home, settings, environ),
         lambda: examine_vault(home, environ),
         lambda: _exposure(home, settings),
@@ -160,14 +161,14 @@ def _ledger(home: Home, clock: SystemClock) -> list[Check]:
     return [*checks, Check("clock", Standing.OK, "not behind the ledger")]
 
 
-def _store(home: Home, clock: SystemClock) -> list[Check]:
+def _store(home: Home, settings: Settings, clock: SystemClock) -> list[Check]:
     from carapax.adapters.store.sql_store import SqlStore
 
-    if not home.store.exists():
+    if not settings.database and not home.store.exists():
         return [Check("store", Standing.WARNING, "there is none yet", "It is made at the first start.")]
 
     async def look() -> list[Check]:
-        store = SqlStore.open(str(home.store), clock)
+        store = SqlStore.open(database_address(home, settings), clock)
         try:
             checks = [await store.check()]
             now_ms = clock.now_ms()
