@@ -25,7 +25,12 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every rig's tests stand together, in the order of the file: tests have different rigs, so pytest mixes them."""
-    mine = [n for n, item in enumerate(items) if "stage" in getattr(getattr(item, "callspec", None), "params", {})]
+    here = Path(__file__).parent
+    mine = [
+        n
+        for n, item in enumerate(items)
+        if item.path.parent == here and "stage" in getattr(getattr(item, "callspec", None), "params", {})
+    ]
 
     def place(item: pytest.Item) -> tuple[str, str, int]:
         assert isinstance(item, pytest.Function)
