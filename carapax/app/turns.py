@@ -43,7 +43,7 @@ MAX_RUNNING = 32
 """Turns that run at once; others wait their turn."""
 
 KIND = "turn"
-TRIES = 3
+TRIES = 5
 """Times a turn is begun: at the last one it is given up, because it ended the gateway each time before."""
 
 RETRY_MS = 2_000

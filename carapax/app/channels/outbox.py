@@ -41,6 +41,7 @@ BACKOFF_MS = 2_000
 MOST_BACKOFF_MS = 600_000
 AWAY_MS = 5_000
 HELD_MS = 5_000
+CONNECTING_MS = 500
 REFUSED_MS = 60_000
 LAST_S = 3.0
 """How long what is on its way is waited for when Carapax is stopped; the engine waits longer."""
@@ -160,6 +161,8 @@ class Outbox:
         facts = line.channel.facts()
         if work.attempts > 1 and not work.error and Feature.IDEMPOTENT not in facts.features and not letter.edits:
             raise GiveUp("Carapax ended while this was sent, so it may have arrived; it was not sent again.")
+        # Only now: a try that waited has a reason, and would hide that the one before it was cut.
+        self._check_open(letter, line)
         try:
             sent = await self._see_through(line, letter, work.key)
         except ChannelFailed as error:
@@ -179,17 +182,25 @@ class Outbox:
         return sent
 
     def _line(self, letter: Letter) -> Line:
+        try:
+            return self._board.get(letter.place.channel)
+        except NotFound as error:
+            raise GiveUp(f"{error.what} It was removed.") from error
+
+    def _check_open(self, letter: Letter, line: Line) -> None:
+        """Whether it may leave now. Raises RetryLater.
+
+        Nothing is sent while its channel is only connecting: were the process to end then, what never went out would
+        be in doubt.
+        """
         if self._hold.stopped:
             raise RetryLater("Everything is stopped.", after_ms=HELD_MS, counts=False)
         if letter.session and self._hold.find(SessionId(letter.session)) is not None:
             raise RetryLater("Its session is held by an incident.", after_ms=HELD_MS, counts=False)
-        try:
-            line = self._board.get(letter.place.channel)
-        except NotFound as error:
-            raise GiveUp(f"{error.what} It was removed.") from error
         if line.state == "refused":
             raise RetryLater(line.detail, after_ms=REFUSED_MS, counts=False)
-        return line
+        if line.state == "connecting":
+            raise RetryLater("The channel is connecting.", after_ms=CONNECTING_MS, counts=False)
 
     async def _see_through(self, line: Line, letter: Letter, key: str) -> Sent:
         """Send it; when Carapax is stopped meanwhile, wait a moment for what is on its way already."""

@@ -60,7 +60,7 @@ class Stage:
             tools=(self.rig.tool,),
             clock=self.rig.clock,
             key=KEY,
-            new_approval=lambda: ApprovalId(f"K{len(self.rig.events)}{id(object()) % 97}"),
+            new_approval=lambda: ApprovalId(f"K{len(self.rig.events):02}{id(object()) % 97:02}"),
         )
         self.meter = Meter(self.store, self.clock)
         self.hold = Hold(NOWHERE / "stopped")

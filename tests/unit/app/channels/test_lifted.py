@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from carapax.app.channels.board import Added
 from carapax.core.terms.ids import SessionId
 from carapax.core.terms.incident import Incident, IncidentState
 from carapax.core.terms.signal import SignalKind
+from carapax.core.terms.work import WorkState
 from carapax.ports.channel import ChannelFailed
 from tests.fakes.channel import FakeChannel
 from tests.fakes.provider import says
@@ -91,5 +93,42 @@ def test_what_the_owner_reads_of_an_incident_names_a_command_that_there_is() -> 
             await chat.messengers.tell_incident(incident)
             await chat.channel.until(lambda: bool(chat.channel.texts()))
             assert "carapax incident show 3" in chat.channel.texts()[0]
+
+    play(story)
+
+
+def test_nothing_is_sent_while_a_channel_is_only_connecting() -> None:
+    async def story() -> None:
+        async with chatting(says("the answer")) as chat:
+            line = chat.messengers.board.get("telegram")
+            line.state = "connecting"
+            await chat.channel.say("hello agent")
+            await chat.channel.until(lambda: bool(chat.engine.counts().get("delivery.waiting")))
+            (kept,) = await chat.stage.store.list_work((WorkState.WAITING,))
+            assert (kept.error, chat.channel.texts()) == ("The channel is connecting.", [])
+            line.state = "up"
+            await chat.channel.until(lambda: chat.channel.texts() == ["the answer"])
+
+    play(story)
+
+
+def test_a_letter_whose_sending_was_cut_is_not_sent_again_after_a_wait_either() -> None:
+    async def story() -> None:
+        async with chatting(says("the answer")) as chat:
+            chat.channel.failures = [ChannelFailed("away", retry_after_ms=60_000)]
+            await chat.channel.say("hello agent")
+            await chat.channel.until(lambda: not chat.channel.failures)
+            await chat.stop()
+            (kept,) = [w for w in await chat.stage.store.list_work((WorkState.WAITING,)) if w.kind == "delivery"]
+            await chat.stage.store.set_work(replace(kept, state=WorkState.RUNNING, attempts=1, error="", due_ms=0))
+            file = stop(chat)
+            chat.begin()
+            await chat.start()
+            await chat.channel.until(lambda: chat.engine.counts().get("delivery.dead") == 1)
+            file.unlink()
+            chat.clock.ahead_ms += 60_000
+            await chat.channel.say("/whoami")
+            await chat.channel.until(lambda: bool(chat.channel.texts()))
+            assert "the answer" not in chat.channel.texts()
 
     play(story)
