@@ -63,7 +63,9 @@ class People:
 
     def principal(self, person: str, via: str) -> Principal:
         """A person as the policy sees them: the role it names; a guest otherwise."""
-        role = Role.OWNER if person == OWNER else self._roles().get(person, Role.GUEST)
+        if person == OWNER:
+            return Principal(PrincipalId(person), Role.OWNER, frozenset(Scope), via)
+        role = self._roles().get(person, Role.GUEST)
         scopes = _SCOPES | ({Scope.APPROVE} if role in self._approvers() else set())
         return Principal(PrincipalId(person), role, scopes | (set(Scope) if role is Role.OWNER else set()), via)
 
