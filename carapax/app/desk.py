@@ -178,4 +178,9 @@ class Desk:
         known = next((card for card in cards if card.id == approval.upper()), None)
         if known is None:
             return NotFound(f"There is no approval {approval}.")
+        if known.state is ApprovalState.WAITING:
+            return Conflict(
+                f"{known.id} waits, but its turn does not run in this gateway now.",
+                next_step="Answer it where it runs; after a restart, try again in a moment.",
+            )
         return Conflict(f"{known.id} was already {known.state.value}.")

@@ -331,3 +331,16 @@ def test_the_deadline_is_the_monotonic_one_also_for_an_answer() -> None:
         assert (await waiting).state is ApprovalState.EXPIRED
 
     play(stage, card(), body)
+
+
+def test_a_card_that_waits_elsewhere_is_said_to_wait_and_not_to_be_over() -> None:
+    stage = Stage()
+
+    async def play() -> None:
+        await stage.store.put_approval(card())  # its turn runs in another process
+        with pytest.raises(Conflict) as refused:
+            await stage.desk.answer(ME, ApprovalId("K7M2"), Answer(True))
+        assert "K7M2 waits" in refused.value.what
+        assert (await stage.store.list_approvals())[0].state is ApprovalState.WAITING
+
+    asyncio.run(play())
