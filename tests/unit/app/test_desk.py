@@ -337,6 +337,9 @@ def test_a_card_that_waits_elsewhere_is_said_to_wait_and_not_to_be_over() -> Non
     stage = Stage()
 
     async def play() -> None:
+        await stage.store.open_session(SessionId("s1"), OWNER, "", NOW)
+        turn = Turn(TurnId("t1"), SessionId("s1"), 0, TurnState.RUNNING, OWNER, "test", "x", "", NOW, None, Usage())
+        await stage.store.accept_turn(turn, ())
         await stage.store.put_approval(card())  # its turn runs in another process
         with pytest.raises(Conflict) as refused:
             await stage.desk.answer(ME, ApprovalId("K7M2"), Answer(True))
