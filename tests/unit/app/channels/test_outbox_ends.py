@@ -81,6 +81,7 @@ def test_what_is_still_on_its_way_after_that_is_listed_and_not_sent_again(monkey
 
     async def story() -> None:
         async with chatting(says("the answer")) as chat:
+            await chat.pair(await chat.add("telegram-two"), "o2")  # where the owner would be told, but for the stop
             chat.channel.features -= {Feature.IDEMPOTENT}
             began, goes_on = hold_sends(chat)
             await chat.channel.say("hello agent")
