@@ -72,7 +72,7 @@ class Book:
         listed = set(unknown)
         lost = [n for n, said in self.said.items() if not said.replies and n not in listed]
         twice = [n for n, said in self.said.items() if len(said.replies) > 1]
-        crossed = sum(count_crossed(list(dict.fromkeys(numbers))) for numbers in self.came.values())
+        crossed = [pair for numbers in self.came.values() for pair in find_crossed(list(dict.fromkeys(numbers)))]
         arrived = sum(bool(self.said[n].replies) for n in listed if n in self.said)
         return Verdict(len(self.said), lost, twice, crossed, len(listed), arrived)
 
@@ -84,14 +84,14 @@ class Verdict:
     said: int
     lost: list[str]
     twice: list[str]
-    crossed: int
+    crossed: list[tuple[str, str]]
     unknown: int
     unknown_arrived: int
 
 
-def count_crossed(numbers: Sequence[str]) -> int:
-    """Answers that came before one to an earlier message."""
-    return sum(later < earlier for earlier, later in itertools.pairwise(numbers))
+def find_crossed(numbers: Sequence[str]) -> list[tuple[str, str]]:
+    """Answers that came before one to an earlier message, each with that one."""
+    return [(first, then) for first, then in itertools.pairwise(numbers) if then < first]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -109,7 +109,8 @@ def _found(stage: Stage, done: Kills, dead: list[tuple[str, str, str]], standing
     says: dict[str, int] = {}
     for _, text in stage.book.notices:
         says[text[:50]] = says.get(text[:50], 0) + 1
-    for number in [*verdict.lost[:20], *verdict.twice[:20]]:
+    crossing = [number for pair in verdict.crossed for number in pair]
+    for number in [*verdict.lost[:20], *verdict.twice[:20], *crossing[:20]]:
         said = stage.book.said[number]
         print("  !", number, said, file=sys.stderr)
     return {
@@ -119,7 +120,7 @@ def _found(stage: Stage, done: Kills, dead: list[tuple[str, str, str]], standing
         "slow_rounds": done.slow,
         "lost": len(verdict.lost),
         "twice": len(verdict.twice),
-        "crossed": verdict.crossed,
+        "crossed": len(verdict.crossed),
         "unknown": verdict.unknown,
         "unknown_arrived": verdict.unknown_arrived,
         "standing": standing,
