@@ -31,24 +31,27 @@ MARK = re.compile(r"\bno\d+\b")
 
 
 class Faulty(CountingTelegram):
-    """Answers some requests that send with 429 or 502, and says which sends it took."""
+    """Fails some requests at drawn moments: sends with 429 and 502, polls with 502."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.chance = random.Random(7)
         self.rate = 0.0
-        self.broke = 0
+        self.poll_faults = 0
+        self.limited = self.lost = 0
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        sends = request.match_info["method"] in ("sendMessage", "getUpdates", "setMessageReaction")
-        if sends and self.chance.random() < self.rate:
-            self.broke += 1
-            status = self.chance.choice((429, 502))
-            if request.match_info["method"] == "sendMessage":
-                if status == 429:  # nothing was taken, and it says so
-                    self.faults.append(Fault(429, 1))
-                else:
-                    return web.Response(status=502)  # whether it was taken, nobody knows: it was not
+        method = request.match_info["method"]
+        if method == "getUpdates" and self.poll_faults:
+            self.poll_faults -= 1
+            return web.Response(status=502)
+        if method == "sendMessage" and self.chance.random() < self.rate:
+            if self.chance.random() < 0.6:
+                self.limited += 1
+                self.faults.append(Fault(429, 1))
+            else:
+                self.lost += 1
+                return web.Response(status=502)  # nobody but the test knows that it was not taken
         return await super()._answer(request)
 
 
@@ -120,6 +123,12 @@ def possibly_delivered(gate: Gate) -> list[dict[str, Any]]:
     return found
 
 
+def is_settled(gate: Gate, bots: BotApi) -> bool:
+    """Whether nothing is left to be taken, answered or sent."""
+    counts = gate.request("GET", "/api/status")[1]["work"]
+    return not bots.platform.updates and not any(count for name, count in counts.items() if not name.endswith(".dead"))
+
+
 def check_answers(bots: BotApi, wrote: dict[str, list[str]], dead: int) -> None:
     """Every message answered once and in order, but for as many as are listed."""
     missing = 0
@@ -147,13 +156,7 @@ def test_whatever_is_killed_every_message_is_answered_once_and_in_order(
             writers.stop()
         wrote = sum(map(len, writers.wrote.values()))
 
-        def settled() -> bool:
-            counts = gate.request("GET", "/api/status")[1]["work"]
-            return not bots.platform.updates and not any(
-                count for name, count in counts.items() if not name.endswith(".dead")
-            )
-
-        wait(settled, 60, said=lambda: gate.request("GET", "/api/status")[1]["work"])
+        wait(lambda: is_settled(gate, bots), 60, said=lambda: gate.request("GET", "/api/status")[1]["work"])
         dead = possibly_delivered(gate)
         with capsys.disabled():
             print(
@@ -163,3 +166,35 @@ def test_whatever_is_killed_every_message_is_answered_once_and_in_order(
         check_answers(bots, writers.wrote, len(dead))
         assert wrote >= 3 * KILLS // 2
     assert time.monotonic() - began < MOST_S
+
+
+def test_a_platform_that_limits_fails_and_cuts_costs_no_message_and_no_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(11)
+    with (
+        BotApi(api=Faulty) as bots,
+        ModelServer(model, last_repeats=True) as server,
+        begun(tmp_path, bots, server) as gate,
+    ):
+        platform = bots.platform
+        assert isinstance(platform, Faulty)
+        platform.rate = 0.2
+        writers = Writers(bots, seed=5)
+        writers.start()
+        try:
+            for number in range(4):
+                target = sum(map(len, writers.wrote.values())) + chance.randint(3, 8)
+                wait(lambda target=target: sum(map(len, writers.wrote.values())) >= target)  # type: ignore[misc]
+                platform.poll_faults += number % 2
+                bots.run(platform.cut())
+        finally:
+            writers.stop()
+        wait(lambda: is_settled(gate, bots), 60, said=lambda: gate.request("GET", "/api/status")[1]["work"])
+        dead = possibly_delivered(gate)
+        wrote = sum(map(len, writers.wrote.values()))
+        with capsys.disabled():
+            print(f"\n[{wrote} messages, {platform.limited} limits, {platform.lost} losses, {len(dead)} listed]")
+        assert platform.limited and platform.lost
+        assert len(dead) == platform.lost
+        check_answers(bots, writers.wrote, len(dead))
