@@ -327,6 +327,7 @@ def test_an_edit_is_no_answer_and_changes_no_card() -> None:
             await chat.channel.say("delete ALL of it", edited=True)
             await chat.idle()
             assert len(chat.stage.rig.tool.ran) == 1
+            assert len(chat.stage.provider.prompts) == 2  # nothing of an edit reaches a model
 
     play(story)
 
@@ -364,6 +365,8 @@ def test_an_answer_after_the_deadline_is_none() -> None:
     async def story() -> None:
         async with chatting(wishes(DELETE), says("I let it be")) as chat:
             card, shown = await card_of(chat)
+            wall_ms = chat.clock.now_ms()
+            chat.clock.now_ms = lambda: wall_ms  # type: ignore[method-assign]  # wall time can be set back
             chat.clock.monotonic_ms = lambda: 10**9  # type: ignore[method-assign]  # the deadline has passed
             await chat.channel.say(pressed=shown.sent.buttons[0].data)
             await chat.channel.until(lambda: not chat.stage.desk.waiting())
