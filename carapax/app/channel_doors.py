@@ -90,7 +90,7 @@ class ChannelDoors:
         if line is None:
             return HookAnswer(404)
         try:
-            return await line.channel.hook(request, lambda heard: board.listen(line, heard))
+            return await line.channel.hook(request, lambda heard: board.hear(line, heard))
         except Refused as error:
             board.note(name, f"a call was refused: {error.what}")
             return HookAnswer(401)

@@ -227,7 +227,7 @@ class Board:
             began_ms = self._clock.monotonic_ms()
             self._set(line, "connecting", "")
             try:
-                await line.channel.run(lambda heard: self._hear(line, heard), lambda text: self._set(line, "up", text))
+                await line.channel.run(lambda heard: self.hear(line, heard), lambda text: self._set(line, "up", text))
             except CredentialRefused as error:
                 self._set(line, "refused", error.what)
                 await self.refused(line, error.what)
@@ -254,7 +254,8 @@ class Board:
             if line.state == "waiting":
                 line.hurry.set()
 
-    async def _hear(self, line: Line, heard: Heard) -> None:
+    async def hear(self, line: Line, heard: Heard) -> None:
+        """Count what a channel heard and hand it on. Raises StoreUnavailable."""
         line.heard += 1
         await self.listen(line, heard)
 
