@@ -172,7 +172,7 @@ def _limit(name: str, counters: Counters, kind: SignalKind, limits: Limits) -> i
 def _used(counters: Counters, signal: Signal) -> Trip | None:
     if counters.scope is not Scope.SESSION:
         return None
-    count = counters.totals[SignalKind.CANARY_USED]
+    count = max(CANARIES_USED, counters.totals[SignalKind.CANARY_USED])
     name, _, towards = signal.detail.partition(" -> ")
     said = f"a planted secret was used (canary {name or 'unnamed'})" + (f" towards {towards}" if towards else "")
     return _trip(counters, signal, "canary", count, CANARIES_USED - 1, f"{said}.")

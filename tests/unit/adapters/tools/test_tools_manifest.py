@@ -122,9 +122,12 @@ def test_every_tool_declares_what_it_does() -> None:
         "read_value": Effect.READ,
         "web_fetch": Effect.FETCH,
         "web_search": Effect.FETCH,
+        "attach_file": Effect.READ,
+        "send_message": Effect.COMMUNICATE,
     }
+    away = (Effect.READ, Effect.FETCH, Effect.COMMUNICATE)
     changing = {tool.name for tool in family_manifests() if tool.touches_workspace}
-    assert changing == {name for name, effect in effects.items() if effect not in (Effect.READ, Effect.FETCH)}
+    assert changing == {name for name, effect in effects.items() if effect not in away}
     assert [tool.name for tool in family_manifests() if tool.ends_turn] == ["ask_user"]
 
 
@@ -137,6 +140,7 @@ def test_what_others_can_write_is_external() -> None:
         "ask_user": Integrity.SYSTEM,  # adds nothing to its argument
         "write_file": Integrity.CATALOG,  # its argument, sizes and counts
         "append_file": Integrity.CATALOG,
+        "send_message": Integrity.SYSTEM,  # where it goes, in words of ours
         "read_value": Integrity.CATALOG,  # a bounded value, in words of ours
     }
 

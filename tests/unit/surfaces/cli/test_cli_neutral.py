@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import carapax.surfaces.cli as cli
@@ -100,6 +100,7 @@ class _Tty(io.StringIO):
 
 
 @given(st.lists(st.text(alphabet="ab ✓\n漢", max_size=30), max_size=6), st.integers(20, 60))
+@settings(deadline=None)
 def test_speech_never_reaches_where_steps_are(pieces: list[str], width: int) -> None:
     """A reply padded so that the terminal's own wrapping would put a mark in the steps' column."""
     stream = _Tty()
