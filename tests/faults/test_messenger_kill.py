@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from carapax.app.turns import POISON
 from tests.fakes.model_server import ModelServer, Says, Seen
 from tests.fakes.platforms.serving import Fault
 from tests.journeys.gate import Gate
@@ -26,7 +27,7 @@ from tests.journeys.messenger import BotApi, CountingTelegram, add_telegram, las
 KILLS = 25
 WRITERS = ("alice", "bob", "carol")
 MOST_S = 240.0
-WORK_S = 4.0
+WORK_S = 20.0
 MARK = re.compile(r"\bno\d+\b")
 
 
@@ -106,7 +107,7 @@ def begun(place: Path, bots: BotApi, server: ModelServer) -> Iterator[Gate]:
 
 def strike(gate: Gate, bots: BotApi, server: ModelServer, chance: random.Random) -> None:
     """Kill the gateway at a drawn moment of its work: so many steps after it began, and some milliseconds."""
-    after = _steps(bots, server) + chance.randint(1, 8)
+    after = _steps(bots, server) + chance.randint(1, 6)
     until = time.monotonic() + WORK_S
     while _steps(bots, server) < after and time.monotonic() < until:
         time.sleep(0.002)
@@ -162,7 +163,9 @@ def test_whatever_is_killed_every_message_is_answered_once_and_in_order(
             print(
                 f"\n[{KILLS} kills, {wrote} messages, {len(dead)} possibly delivered, {time.monotonic() - began:.0f} s]"
             )
-        assert all("may have arrived" in each["error"] for each in dead), dead
+        cut = [each for each in dead if "may have arrived" in each["error"]]
+        worn = [each for each in dead if each["kind"] == "turn" and POISON in each["error"]]  # killed five times in it
+        assert len(cut) + len(worn) == len(dead), dead
         check_answers(bots, writers.wrote, len(dead))
         assert wrote >= 3 * KILLS // 2
     assert time.monotonic() - began < MOST_S
