@@ -103,6 +103,7 @@ class Turns:
         self._audience = audience
         self._mode = mode
         self._lanes: dict[SessionId, _Lane] = {}
+        self._left: dict[SessionId, set[TurnId]] = {}  # what an earlier process left, until it is over
         self._topics: dict[TurnId, Topic] = {}
         self._slots = asyncio.Semaphore(MAX_RUNNING)
         self.closing = False
@@ -217,6 +218,7 @@ class Turns:
 
     async def resume(self, turn: Turn) -> None:
         """See to it that a turn which an earlier process left is run, also one that was never kept as work."""
+        self._left.setdefault(turn.session, set()).add(turn.id)
         await self._engine.start(KIND, turn.id, "", lane=turn.session)
 
     async def follow(self, turn: TurnId) -> AsyncIterator[Event]:
@@ -310,6 +312,13 @@ class Turns:
             await self.ended(turn, ended, work.body)
         finally:
             self._retire(session, lane)
+            self._forget_left(session, TurnId(work.key))
+
+    def _forget_left(self, session: SessionId, turn: TurnId) -> None:
+        if (left := self._left.get(session)) is not None:
+            left.discard(turn)
+            if not left:
+                del self._left[session]
 
     async def _code(self, turn: Turn) -> str:
         """How a turn ended that another process ran, as far as its reply's readers go."""
@@ -353,9 +362,13 @@ class Turns:
         except asyncio.CancelledError:
             topic.publish(TurnEnded(turn.session, turn.id, TurnState.INTERRUPTED, PAUSED, turn.usage, "paused"))
             raise
-        except CarapaxError as error:  # the end itself could not be stored; it is tried again
+        except (
+            CarapaxError
+        ) as error:  # the end itself could not be stored: whoever listens is told, and it goes on later
             LOG.warning("turn %s: %s", turn.id, error.what)
-            raise RetryLater(error_text(error), counts=False) from error
+            text = error_text(error)
+            self._publish(turn, TurnEnded(turn.session, turn.id, TurnState.INTERRUPTED, text, turn.usage, error.code))
+            raise RetryLater(text, counts=False) from error
         except Exception:  # broad: one turn's defect must not end the gateway; it is logged and shown
             LOG.exception("turn %s", turn.id)
             ended = await self._end_unbegun(turn, TurnState.INTERRUPTED, DEFECT, "defect")
@@ -378,6 +391,8 @@ class Turns:
     async def _absorb(self, lane: _Lane, turn: Turn, beginning: bool) -> list[Turn]:
         """The waiting messages of the same person that this turn takes up now; each ends with a word that says so."""
         if not lane.waiting or self.closing:
+            return []
+        if self._left.get(turn.session, set()) - {turn.id}:  # these were said before what waits in this process
             return []
         mode = await self._mode(turn.session)
         if not (mode is QueueMode.STEER and not beginning) and not (mode is QueueMode.COLLECT and beginning):
