@@ -262,6 +262,28 @@ def test_what_was_steered_in_counts_as_the_owners_words_and_stays_after_a_restar
     assert said == ["read a", "and mind the budget"]
 
 
+def test_a_resumed_turn_takes_up_nothing_over_a_message_that_was_left_before_it() -> None:
+    begin, hold = asyncio.Event(), asyncio.Event()
+    stage = Stage([begin, *says("never")], [hold, *wishes(READ)], says("one"), says("two and three"))
+
+    async def run() -> list[str]:
+        async with asyncio.timeout(20):
+            await anext(await stage.submit("m1"))
+            await stage.submit("m2")
+            first, second = sorted(await left(stage), key=lambda turn: turn.number)
+            await restart(stage)
+            stage.mode = QueueMode.STEER
+            await until_true(lambda: len(stage.provider.prompts) == 2)
+            third = await stage.submit("m3")
+            hold.set()
+            replies = [(await finish(stage, turn)).reply for turn in (first, second)]
+            return [*replies, ended([event async for event in third]).reply]
+
+    first, second, third = asyncio.run(run())
+    assert first.startswith("one")
+    assert (second.partition("\n")[0], third) == ("two and three", "Taken up with message 2.")
+
+
 def test_in_collect_mode_what_waits_becomes_one_turn() -> None:
     hold = asyncio.Event()
     stage = Stage([hold, *says("one")], says("two and three"))
