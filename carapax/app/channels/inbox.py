@@ -99,6 +99,7 @@ class Inbox:
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._met: dict[str, int] = {}
         self._tongue: dict[str, Language] = {}
+        self._marks: set[asyncio.Task[None]] = set()
         self._live: dict[str, tuple[Live, asyncio.Task[None]]] = {}
         engine.register(KIND, self._work, tries=TRIES)
         turns.begun = self._begun
@@ -220,7 +221,10 @@ class Inbox:
             await self._say(heard, render_notice(f"{error.what} {error.kept}".strip(), error.next_step), "error")
             return
         self._rooms.seen(turn.session, heard.place)
-        await self._acknowledge(line, heard)
+        # Aside: a platform that is slow to set a mark must not hold up what is said next.
+        mark = asyncio.create_task(self._acknowledge(line, heard))
+        self._marks.add(mark)
+        mark.add_done_callback(self._marks.discard)
 
     async def _fetch(self, line: Line, heard: Received, language: Language) -> Came:
         if not heard.files:
@@ -354,7 +358,7 @@ class Inbox:
 
     async def close(self) -> None:
         """End what follows turns."""
-        tasks = [task for _, task in self._live.values()]
+        tasks = [*self._marks, *(task for _, task in self._live.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
