@@ -193,8 +193,9 @@ class Chat:
     async def idle(self) -> None:
         """Wait until nothing of the kept work waits or runs."""
         async with asyncio.timeout(15):
-            while any(count for name, count in self.engine.counts().items() if not name.endswith(".dead")):
-                await asyncio.sleep(0.01)
+            await self.channel.until(
+                lambda: not any(count for name, count in self.engine.counts().items() if not name.endswith(".dead"))
+            )
 
 
 MAIL = {
