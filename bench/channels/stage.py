@@ -89,6 +89,7 @@ class Stage:
 
     async def add(self, peer: Peer) -> None:
         await asyncio.to_thread(self._add, peer)
+        await self.all_up()  # a first connection hears nothing of what was said before it
         for who in peer.people:
             _, made = await self.ask("POST", "/api/pairings", {"channel": peer.name})
             count = len(self.book.notices)
