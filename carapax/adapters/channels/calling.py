@@ -32,7 +32,7 @@ async def call(
         async with client.stream(method, url, **options) as answer:
             await read_bounded(answer, most_bytes)
             return answer  # type: ignore[no-any-return]
-    except httpx2.ConnectError as error:
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:  # nothing went out
         raise ChannelFailed(f"The platform cannot be reached: {_said(error)}") from None
     except (httpx2.TransportError, httpx2.StreamError) as error:
         raise ChannelFailed(f"The connection to the platform broke: {_said(error)}", unknown=sends) from None
