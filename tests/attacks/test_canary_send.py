@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ class Theft:
         self.counters, self.trips = Counters(Scope.SESSION), list[Trip]()
         self.stage.lookout = Lookout(self.canaries, self.stage.rig.tool.manifests)
         self.stage.lookout.report_to(self._saw)
-        self.stage.turns._lookout = self.stage.lookout
+        self.stage.turns._means = replace(self.stage.means, lookout=self.stage.lookout)
 
     def _saw(self, signal: Signal) -> None:
         self.counters, trip = step(self.counters, signal, 0, DEFAULT)
