@@ -19,7 +19,7 @@ check:
 	.venv/bin/ruff check carapax tests scripts bench
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	sh scripts/run_tests.sh
+	$(PY) -m pytest
 
 setup: ## system packages, environment, model; starts nothing
 	@sh scripts/setup.sh run

@@ -318,6 +318,7 @@ class Inbox:
         live, task = self._live.pop(turn.id, (None, None))
         if live is None or task is None:
             return ""
+        await live.finish()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return live.message
@@ -358,6 +359,8 @@ class Inbox:
 
     async def close(self) -> None:
         """End what follows turns."""
+        for live, _ in self._live.values():
+            live.cancel()
         tasks = [*self._marks, *(task for _, task in self._live.values())]
         for task in tasks:
             task.cancel()
