@@ -16,7 +16,7 @@ from typing import Any
 from carapax.agent.loop import Shown, run_loop
 from carapax.agent.prompt import PARTS, Window, build_prompt, parts_until, shown_parts
 from carapax.app.clock import new_id
-from carapax.app.hold import Hold
+from carapax.app.hold import EVERYTHING, Hold
 from carapax.app.lookout import Lookout
 from carapax.app.meter import Meter
 from carapax.app.resume import Left, find_left, unknown_text
@@ -137,6 +137,8 @@ class TurnRun:
         except _Stop as stop:
             return await self._stop_with(stop)
         except CarapaxError as error:
+            if self._hold.stopped:  # what failed then failed because of that
+                return await self._stop_with(_Stop(TurnState.STOPPED, EVERYTHING, TurnState.STOPPED.value))
             text = " ".join(part for part in (error.what, error.kept, error.next_step) if part)
             return await self._stop_with(_Stop(TurnState.STOPPED, text, error.code))
         except asyncio.CancelledError:
