@@ -13,14 +13,12 @@ from carapax.core.terms.action import Outcome
 from carapax.core.terms.approval import ApprovalState
 from carapax.core.terms.conversation import Turn, TurnState
 from carapax.core.terms.ids import PrincipalId
-from carapax.core.terms.label import OWNER_ONLY, Integrity, Label, Source
 from carapax.ports.clock import Clock
 from carapax.ports.ledger import Ledger
 from carapax.ports.store import Store
 from carapax.ports.workspace import Workspace
 
 NOBODY = PrincipalId("nobody")
-LABEL = Label(Integrity.SYSTEM, OWNER_ONLY, frozenset({Source("system", "recovery")}))
 
 
 Read = Callable[[int], Iterable[Entry]]

@@ -9,6 +9,7 @@ writes no end.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +44,9 @@ MOST_PARTS = 400
 """Parts read for a turn that is taken up again, or that took up a later message: all of its own are among them."""
 
 NOTES = "turns"
+_TAKEN_UP = "Taken up with message {number}."
+_TAKEN = re.compile(re.escape(_TAKEN_UP).replace(re.escape("{number}"), "[0-9]+") + r"\Z")
+
 PRIVATE = "private"
 """How a turn ended whose reply only the person who asked may read, though others are in the conversation."""
 
@@ -409,7 +413,12 @@ class TurnRun:
 
 def taken_text(turn: Turn) -> str:
     """The reply of a message that another turn took up; it says which."""
-    return f"Taken up with message {turn.number}."
+    return _TAKEN_UP.format(number=turn.number)
+
+
+def was_taken(ended: TurnEnded) -> bool:
+    """Whether a message ended because another turn took it up: then that turn's reply is its reply."""
+    return ended.state is TurnState.DONE and _TAKEN.match(ended.reply) is not None
 
 
 def _owner_words(parts: Sequence[Part]) -> str:

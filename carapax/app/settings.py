@@ -73,7 +73,7 @@ def save_settings(home: Home, settings: Settings) -> None:
     for field in fields(Settings):
         value = getattr(settings, field.name)
         if value != getattr(default, field.name):
-            lines.append(f"{field.name} = {_toml(value)}\n")
+            lines.append(f"{field.name} = {toml_value(value)}\n")
     try:
         home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = home.settings.with_suffix(".new")
@@ -101,7 +101,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _toml(value: str | int) -> str:
+def toml_value(value: str | int) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, int):
         return str(value)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

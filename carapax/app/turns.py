@@ -362,9 +362,7 @@ class Turns:
         except asyncio.CancelledError:
             topic.publish(TurnEnded(turn.session, turn.id, TurnState.INTERRUPTED, PAUSED, turn.usage, "paused"))
             raise
-        except (
-            CarapaxError
-        ) as error:  # the end itself could not be stored: whoever listens is told, and it goes on later
+        except CarapaxError as error:  # its end could not be stored: whoever listens is told, and it goes on later
             LOG.warning("turn %s: %s", turn.id, error.what)
             text = error_text(error)
             self._publish(turn, TurnEnded(turn.session, turn.id, TurnState.INTERRUPTED, text, turn.usage, error.code))

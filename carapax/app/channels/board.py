@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from carapax.adapters.channels.catalogue import Opening, check_answers, get_manifest, open_channel
+from carapax.app.settings import toml_value
 from carapax.core.terms.channel import Heard
 from carapax.core.terms.error import CarapaxError, Conflict, Malformed, NotFound, StoreUnavailable
 from carapax.ports.channel import Channel, ChannelFailed, CredentialRefused
@@ -331,13 +332,8 @@ def read_added(path: Path) -> Added:
 def render_added(added: Added) -> str:
     """The text of a channel's file."""
     lines = ["# Written by `carapax channels add`. Secrets lie in the vault; here are their handles.\n"]
-    lines.append(f"kind = {_toml(added.kind)}\n")
+    lines.append(f"kind = {toml_value(added.kind)}\n")
     for title, table in (("values", added.values), ("secrets", added.secrets)):
         lines.append(f"\n[{title}]\n")
-        lines += [f"{key} = {_toml(value)}\n" for key, value in sorted(table.items())]
+        lines += [f"{key} = {toml_value(value)}\n" for key, value in sorted(table.items())]
     return "".join(lines)
-
-
-def _toml(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'

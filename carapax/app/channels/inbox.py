@@ -36,8 +36,8 @@ from carapax.app.channels.pack import (
 from carapax.app.channels.posts import Posts
 from carapax.app.channels.rooms import Rooms
 from carapax.app.people import People
-from carapax.app.run_turn import PRIVATE
-from carapax.app.turns import MAX_TEXT_BYTES, Crowded, Turns
+from carapax.app.run_turn import PRIVATE, was_taken
+from carapax.app.turns import MAX_TEXT_BYTES, MAX_WAITING, Crowded, Turns
 from carapax.core.channel.commands import read_command
 from carapax.core.channel.loops import Exchange, decide_bot, digest_words
 from carapax.core.channel.pairing import TTL_MS, AskedAlready, Pair, Wrong, read_code
@@ -257,7 +257,7 @@ class Inbox:
         seen, now_ms = self._place(heard.place), self._clock.now_ms()
         if now_ms - seen.shed_ms > SHED_MS:
             seen.shed_ms = now_ms
-            await self._say(heard, say(language, "shed", count=20), "shed")
+            await self._say(heard, say(language, "shed", count=MAX_WAITING), "shed")
 
     async def _acknowledge(self, line: Line, heard: Received) -> None:
         """A mark on the message, where the platform has them; nothing depends on it."""
@@ -301,7 +301,7 @@ class Inbox:
         if back is None or ended.code == "paused":
             return
         text = ended.reply
-        if ended.state is TurnState.DONE and text.startswith("Taken up with message "):
+        if was_taken(ended):
             return
         # A file was read for this reply, so it goes where the reply goes, and nowhere when there is none.
         files = await self._rooms.attached(turn) if ended.state is TurnState.DONE else ()
